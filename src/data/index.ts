@@ -1,0 +1,1 @@
+export type { Sample, Sequence } from './sequence.ts';

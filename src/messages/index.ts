@@ -1,0 +1,19 @@
+/** The catalogue of all texts: one file per room, keyed by stable code. Codes are unique over all rooms. */
+import { configMessages } from './config.ts';
+import { dataMessages } from './data.ts';
+import { engineMessages } from './engine.ts';
+import { formatsMessages } from './formats.ts';
+import { runMessages } from './run.ts';
+import { tokenizerMessages } from './tokenizer.ts';
+
+export const messages = {
+  ...configMessages,
+  ...dataMessages,
+  ...engineMessages,
+  ...formatsMessages,
+  ...runMessages,
+  ...tokenizerMessages,
+};
+
+export type MessageCode = keyof typeof messages;
+export type MessageFields<C extends MessageCode> = Parameters<(typeof messages)[C]>[0];

@@ -1,0 +1,2 @@
+export { hashKey, mix32, permutation, RandomStream } from './hash.ts';
+export { syncFolder, writeAtomically, writeFileAtomically } from './files.ts';
