@@ -1,2 +1,1 @@
 export { hashKey, mix32, permutation, RandomStream } from './hash.ts';
-export { syncFolder, writeAtomically, writeFileAtomically } from './files.ts';

@@ -1,0 +1,1 @@
+export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
