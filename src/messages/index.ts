@@ -1,4 +1,5 @@
 /** The catalogue of all texts: one file per room, keyed by stable code. Codes are unique over all rooms. */
+import { chartsMessages } from './charts.ts';
 import { configMessages } from './config.ts';
 import { dataMessages } from './data.ts';
 import { engineMessages } from './engine.ts';
@@ -7,6 +8,7 @@ import { runMessages } from './run.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
 export const messages = {
+  ...chartsMessages,
   ...configMessages,
   ...dataMessages,
   ...engineMessages,
