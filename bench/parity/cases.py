@@ -1,0 +1,92 @@
+"""The tiny models of the parity check: one config.json a case, as Hugging Face wrote it before transformers 5."""
+
+BASE = {
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "hidden_act": "silu",
+    "tie_word_embeddings": False,
+    "torch_dtype": "float32",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "use_cache": True,
+}
+
+
+def llama(**changes):
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", **BASE, **changes}
+
+
+def mistral(**changes):
+    return {"architectures": ["MistralForCausalLM"], "model_type": "mistral", **BASE, **changes}
+
+
+def qwen2(**changes):
+    return {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", **BASE, "rms_norm_eps": 1e-6, **changes}
+
+
+def qwen3(**changes):
+    return {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", **BASE, "rms_norm_eps": 1e-6, **changes}
+
+
+LLAMA3_SCALING = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+
+# name -> (config, lengths of the rows, further keys of the case)
+CASES = {
+    "llama": {"config": llama()},
+    "llama-grouped-tied": {
+        "config": llama(num_key_value_heads=2, tie_word_embeddings=True, num_hidden_layers=3),
+        "also": ["full-training", "trainable-tokens"],
+    },
+    "llama-rope-llama3": {
+        "config": llama(num_key_value_heads=1, rope_theta=500.0, rope_scaling=LLAMA3_SCALING, max_position_embeddings=256),
+    },
+    "llama-rope-linear": {"config": llama(rope_scaling={"type": "linear", "factor": 4.0})},
+    # The second row is longer than max_position_embeddings: only there do the frequencies change.
+    "llama-rope-dynamic": {
+        "config": llama(rope_scaling={"type": "dynamic", "factor": 3.0}, max_position_embeddings=32),
+        "lengths": [5, 41, 12],
+    },
+    "llama-biases": {
+        "config": llama(
+            attention_bias=True, mlp_bias=True, head_dim=12, num_attention_heads=4, num_key_value_heads=2, hidden_size=40
+        ),
+        "lora": {"use_rslora": True},
+    },
+    "llama-modules-to-save": {"config": llama(), "also": ["modules-to-save", "trainable-tokens"]},
+    # The window is shorter than the rows.
+    "mistral": {"config": mistral(num_key_value_heads=2, sliding_window=6, rope_theta=1000000.0)},
+    "mistral-head-dim-f16": {
+        "config": mistral(num_key_value_heads=1, head_dim=16, sliding_window=None, torch_dtype="float16"),
+        "shards": 3,
+    },
+    "qwen2": {"config": qwen2(num_key_value_heads=2, use_sliding_window=False, sliding_window=4, max_window_layers=1)},
+    "qwen2-tied-bf16": {
+        "config": qwen2(
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+            torch_dtype="bfloat16",
+            num_hidden_layers=3,
+            # The last two layers look back six positions only.
+            use_sliding_window=True,
+            sliding_window=6,
+            max_window_layers=1,
+        ),
+        "shards": 2,
+        "lora": {"target_modules": ["q_proj", "v_proj", "down_proj"]},
+    },
+    "qwen3": {"config": qwen3(num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, attention_bias=False)},
+    "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
+}

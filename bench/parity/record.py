@@ -1,0 +1,334 @@
+"""Records what PyTorch, transformers and PEFT compute for the tiny models of cases.py.
+
+    python bench/parity/record.py --output test/goldens/parity [--full FOLDER] [--only CASE]
+
+Logits and gradients are those of float64 (transformers' forced casts to float32 inside norms and rotary embeddings taken
+out), the training runs those of float32 as PEFT users see them. Beside each stands how far torch's own float32 is from
+float64: the tolerances that the tests use stand above that. --full also writes every tensor whole, outside the repository.
+"""
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+import peft
+import torch
+import torch.nn.functional as F
+import transformers
+from safetensors.numpy import save_file
+
+from cases import CASES
+from tiny_model import digest, hash_key, hash_words, to_base64, weight
+
+SEED = 20261121
+IGNORED = -100
+LENGTHS = [5, 23, 11]
+TRAIN_STEPS = 50
+TRAIN_BATCHES = 5
+TRAIN_LENGTHS = [9, 14, 4, 20]
+TOKEN_INDICES = [3, 17, 95]
+LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none", "target_modules": "all-linear"}
+OPTIMISER = {"learning_rate": 1e-3, "weight_decay": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "max_grad_norm": 1.0}
+TOLERANCE = {"logits": 1e-4, "gradients": 1e-5, "losses": 1e-4, "adapter": 1e-4}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def make_rows(case, label, lengths, vocab_size):
+    """Ragged rows. Row 0 trains a suffix, row 1 a hashed half, row 2 everything, its first label included: no position
+    predicts the first token, so that label must not count."""
+    rows = []
+    for r, length in enumerate(lengths):
+        ids = (hash_words(hash_key(SEED, case, label, "ids", r), length) % np.uint32(vocab_size)).tolist()
+        chosen = hash_words(hash_key(SEED, case, label, "labels", r), length) % np.uint32(2)
+        trained = {0: lambda t: t >= length // 2, 1: lambda t: chosen[t] == 1, 2: lambda t: True}[r % 3]
+        rows.append({"ids": ids, "labels": [ids[t] if trained(t) else IGNORED for t in range(length)]})
+    return rows
+
+
+def load(folder, dtype):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
+
+
+def write_model(folder, case, config):
+    """A float32 checkpoint of the generated weights, rounded to the case's own dtype first."""
+    (folder / "config.json").write_text(json.dumps(config))
+    shapes = {n: tuple(p.shape) for n, p in transformers.AutoModelForCausalLM.from_config(
+        transformers.AutoConfig.from_pretrained(folder)).named_parameters()}
+    stored = DTYPES[config["torch_dtype"]]
+    tensors = {n: torch.from_numpy(weight(SEED, n, s)).to(stored).float().numpy() for n, s in shapes.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    checksum = 0
+    for name in sorted(tensors):
+        for word in tensors[name].ravel().view(np.uint32)[:: max(1, tensors[name].size // 61)]:
+            checksum = hash_key(checksum, int(word))
+    return {n: list(s) for n, s in shapes.items()}, checksum
+
+
+def without_casts(model):
+    """Takes out the casts to float32 that transformers makes whatever the model's dtype is."""
+
+    def norm_forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind.endswith("RMSNorm"):
+            module.forward = norm_forward.__get__(module)
+        if kind.endswith("RotaryEmbedding"):
+            inner = module.forward
+
+            def rotary(x, position_ids, self=module, inner=inner):
+                inner(x.float(), position_ids)  # updates the frequencies where they depend on the length
+                angle = position_ids[..., None].double() * self.inv_freq.float().double()
+                angle = torch.cat((angle, angle), dim=-1)
+                scale = self.attention_scaling
+                return (angle.cos() * scale).to(x.dtype), (angle.sin() * scale).to(x.dtype)
+
+            module.forward = rotary
+    return model
+
+
+def in_float64(model):
+    frequencies = {n: b.clone() for n, b in model.named_buffers()}
+    model = without_casts(model.double())
+    for n, b in model.named_buffers():
+        if "inv_freq" in n:
+            b.data = frequencies[n]
+    return model
+
+
+def reset_rope(model):
+    """Each row stands alone: the dynamic frequencies of an earlier, longer row must not stay."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RotaryEmbedding"):
+            module.inv_freq = module.original_inv_freq.clone()
+            module.max_seq_len_cached = module.original_max_seq_len
+
+
+def row_logits(model, ids):
+    reset_rope(model)
+    return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+
+
+def batch_loss(model, rows):
+    """Sum of the cross-entropy over the batch divided by its trained tokens."""
+    total = 0
+    count = 0
+    for row in rows:
+        labels = torch.tensor(row["labels"][1:])
+        logits = row_logits(model, row["ids"])[:-1]
+        total = total + F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        count += int((labels != IGNORED).sum())
+    return total / count, count
+
+
+def plain_name(name):
+    """PEFT's parameter name as the adapter file has it, without the prefix."""
+    for piece in ("base_model.model.", ".default", ".modules_to_save", ".original_module"):
+        name = name.replace(piece, "")
+    return name
+
+
+def trained(model):
+    return {plain_name(n): p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def with_adapter(model, **lora):
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **{**LORA, **lora})).eval()
+    with torch.no_grad():
+        for name, parameter in trained(model).items():
+            if ".lora_" in name:
+                parameter.copy_(torch.from_numpy(weight(SEED, name, tuple(parameter.shape))))
+    return model
+
+
+def gradients(model, rows):
+    model.zero_grad()
+    loss, count = batch_loss(model, rows)
+    loss.backward()
+    return float(loss.detach()), count, {n: p.grad.detach().clone() for n, p in trained(model).items()}
+
+
+def relative(a, b):
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+def compare_gradients(make, rows):
+    """Gradients in float64, and how far torch's float32 is from them."""
+    loss, count, exact = gradients(in_float64(make()), rows)
+    loss32, _, single = gradients(make(), rows)
+    worst = max(relative(single[n], exact[n]) for n in exact)
+    return {"loss": loss, "trainedTokens": count, "torchFloat32": {"loss": abs(loss32 - loss), "gradients": worst}}, exact
+
+
+def train(model, batches):
+    """Fifty steps as PEFT users run them: torch's AdamW, linear schedule without warm-up, clipping."""
+    parameters = list(trained(model).values())
+    optimiser = torch.optim.AdamW(
+        parameters, lr=OPTIMISER["learning_rate"], betas=tuple(OPTIMISER["betas"]), eps=OPTIMISER["eps"],
+        weight_decay=OPTIMISER["weight_decay"],
+    )
+    schedule = transformers.get_scheduler("linear", optimiser, 0, TRAIN_STEPS)
+    losses, norms = [], []
+    for step in range(TRAIN_STEPS):
+        optimiser.zero_grad()
+        loss, _ = batch_loss(model, batches[step % len(batches)])
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, OPTIMISER["max_grad_norm"])))
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    return losses, norms, {n: p.detach().clone() for n, p in trained(model).items()}
+
+
+def compare_training(make, batches):
+    losses, norms, final = train(make(), batches)
+    losses64, _, final64 = train(in_float64(make()), batches)
+    return {
+        "losses": losses,
+        "gradNorms": norms,
+        "torchFloat64": {
+            "losses": max(abs(a - b) for a, b in zip(losses, losses64)),
+            "final": max(relative(final[n], final64[n]) for n in final),
+            "finalAbsolute": max(float((final[n] - final64[n]).abs().max()) for n in final),
+        },
+    }, final
+
+
+def digests(tensors):
+    return {n: digest(n, t) for n, t in tensors.items()}
+
+
+def whole(tensors):
+    return {n: {"shape": list(t.shape), "data": to_base64(t.numpy())} for n, t in tensors.items()}
+
+
+def greedy(model, prompt, count):
+    """Greedy continuation, and the smallest lead of a chosen token: it must be far above rounding."""
+    reset_rope(model)
+    with torch.no_grad():
+        out = model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=count,
+            do_sample=False, output_logits=True, return_dict_in_generate=True, eos_token_id=None, pad_token_id=0,
+        )
+    leads = [float(t[0].topk(2).values.diff().abs()) for t in out.logits]
+    return {"prompt": prompt, "ids": out.sequences[0, len(prompt):].tolist(), "smallestLead": min(leads)}
+
+
+def record(name, spec, full):
+    config = spec["config"]
+    lora = spec.get("lora", {})
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        shapes, checksum = write_model(folder, name, config)
+        base = lambda: load(folder, torch.float32)
+        adapted = lambda **more: with_adapter(base(), **{**lora, **more})
+
+        def all_trainable():
+            model = base()
+            model.requires_grad_(True)
+            return model
+
+        saved = folder / "saved"
+        transformers.AutoConfig.from_pretrained(folder).save_pretrained(saved)
+        new_config = json.loads((saved / "config.json").read_text())
+        rows = make_rows(name, "logits", spec.get("lengths", LENGTHS), config["vocab_size"])
+        batches = [make_rows(name, f"train-{b}", TRAIN_LENGTHS, config["vocab_size"]) for b in range(TRAIN_BATCHES)]
+        result = {
+            "case": name,
+            "made": {
+                "script": "bench/parity/record.py", "seed": SEED, "tolerance": TOLERANCE,
+                "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
+                             "peft": peft.__version__, "numpy": np.__version__, "python": sys.version.split()[0]},
+            },
+            "legacyConfig": config,
+            "config": new_config,
+            "shards": spec.get("shards", 1),
+            "weights": {"seed": SEED, "shapes": shapes, "checksum": checksum},
+            "rows": rows,
+        }
+        whole_tensors = {}
+
+        with torch.no_grad():
+            exact_model, single_model = in_float64(base()), base()
+            exact = [row_logits(exact_model, r["ids"]) for r in rows]
+            single = [row_logits(single_model, r["ids"]) for r in rows]
+        result["logits"] = {
+            "torchFloat32": max(float((a - b).abs().max()) for a, b in zip(single, exact)),
+            "rows": [to_base64(l.numpy()) for l in exact],
+        }
+        for i, l in enumerate(exact):
+            whole_tensors[f"logits.{i}"] = l
+
+        prompt = rows[0]["ids"]
+        result["greedy"] = greedy(base(), prompt, 20)
+        assert result["greedy"]["smallestLead"] > 1e-3, (name, result["greedy"])
+
+        part, grads = compare_gradients(adapted, rows)
+        result["lora"] = {**{k: v for k, v in {**LORA, **lora}.items()}, **part, "gradients": whole(grads)}
+        whole_tensors.update({f"lora.gradient.{n}": t for n, t in grads.items()})
+        with torch.no_grad():
+            model = in_float64(adapted())
+            result["lora"]["logitsOfLastRow"] = to_base64(row_logits(model, rows[-1]["ids"]).numpy())
+
+        part, grads = compare_gradients(all_trainable, rows)
+        result["full"] = {**part, "gradients": digests(grads)}
+        whole_tensors.update({f"full.gradient.{n}": t for n, t in grads.items()})
+
+        part, final = compare_training(adapted, batches)
+        result["training"] = {"optimiser": OPTIMISER, "schedule": "linear", "steps": TRAIN_STEPS, "batches": batches,
+                              **part, "final": digests(final)}
+        whole_tensors.update({f"lora.final.{n}": t for n, t in final.items()})
+
+        for extra in spec.get("also", []):
+            if extra == "full-training":
+                make, key = all_trainable, "fullTraining"
+            elif extra == "modules-to-save":
+                make, key = (lambda: adapted(modules_to_save=["embed_tokens", "lm_head"])), "modulesToSave"
+            else:
+                make, key = (lambda: adapted(trainable_token_indices={"embed_tokens": TOKEN_INDICES})), "trainableTokens"
+            part, grads = compare_gradients(make, rows)
+            run, final = compare_training(make, batches)
+            result[key] = {**part, "gradients": digests(grads), **run, "final": digests(final)}
+            if key == "trainableTokens":
+                result[key]["indices"] = TOKEN_INDICES
+            if key == "modulesToSave":
+                result[key]["modules"] = ["embed_tokens", "lm_head"]
+            whole_tensors.update({f"{key}.gradient.{n}": t for n, t in grads.items()})
+            whole_tensors.update({f"{key}.final.{n}": t for n, t in final.items()})
+
+    if full is not None:
+        full.mkdir(parents=True, exist_ok=True)
+        save_file({n: t.detach().double().numpy() for n, t in whole_tensors.items()}, full / f"{name}.safetensors")
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--full", type=pathlib.Path)
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name, spec in CASES.items():
+        if options.only and name != options.only:
+            continue
+        result = record(name, spec, options.full)
+        path = options.output / f"{name}.json"
+        path.write_text(json.dumps(result, separators=(",", ":"), allow_nan=False) + "\n")
+        extra = {k: (result[k]["torchFloat32"], result[k]["torchFloat64"]) for k in
+                 ("fullTraining", "modulesToSave", "trainableTokens") if k in result}
+        print(json.dumps({
+            "case": name, "bytes": path.stat().st_size, "logits": result["logits"]["torchFloat32"],
+            "lora": result["lora"]["torchFloat32"], "full": result["full"]["torchFloat32"],
+            "training": result["training"]["torchFloat64"],
+            "loss": [result["training"]["losses"][0], result["training"]["losses"][-1]],
+            "lead": result["greedy"]["smallestLead"], **extra}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
