@@ -1,0 +1,52 @@
+export { bytesPerElement, type DType } from './dtype.ts';
+export { type Dim, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
+export { type Node, type OpAttributes, type OpName, reachableNodes } from './node.ts';
+export { gradientOf, operations, rebuild } from './operations.ts';
+export { cutNodes, substitute } from './transform.ts';
+export { formatNode, printGraph } from './print.ts';
+export { verify } from './verify.ts';
+export {
+  add,
+  and,
+  cast,
+  concat,
+  constant,
+  crossEntropy,
+  crossEntropyGradient,
+  cut,
+  div,
+  equal,
+  erf,
+  exp,
+  expand,
+  gather,
+  greaterOrEqual,
+  input,
+  less,
+  log,
+  logSumExp,
+  matmul,
+  type MatmulOptions,
+  mul,
+  neg,
+  permuteRows,
+  reduceMax,
+  reduceMean,
+  reduceSum,
+  reshape,
+  rmsNorm,
+  rotary,
+  scalar,
+  scatterAdd,
+  sigmoid,
+  silu,
+  slice,
+  softmax,
+  sqrt,
+  sub,
+  sumTo,
+  tanh,
+  transpose,
+  weight,
+  where,
+} from './ops/index.ts';

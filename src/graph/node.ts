@@ -1,0 +1,109 @@
+/**
+ * The node of a tensor graph. A graph is nothing but the nodes that its outputs reach; nodes never change.
+ * The closed list of operations and their attributes stands here; what they do stands in `ops/`.
+ */
+import type { DType } from './dtype.ts';
+import type { Shape } from './shape.ts';
+
+type NoAttributes = Readonly<Record<never, never>>;
+/** Reduction over `axes` (positions, ascending), dimensions kept as 1. */
+interface ReduceAttributes {
+  readonly axes: readonly number[];
+}
+
+/** The only vocabulary: every operation with its attributes. */
+export interface OpAttributes {
+  // leaves
+  /** A tensor given at each run: the batch, or a weight that training moves. */
+  input: { readonly name: string };
+  /** A frozen weight, by its name in the checkpoint. */
+  weight: { readonly name: string };
+  constant: { readonly values: readonly number[] };
+  // elementwise
+  add: NoAttributes;
+  sub: NoAttributes;
+  mul: NoAttributes;
+  div: NoAttributes;
+  neg: NoAttributes;
+  exp: NoAttributes;
+  log: NoAttributes;
+  sqrt: NoAttributes;
+  tanh: NoAttributes;
+  sigmoid: NoAttributes;
+  silu: NoAttributes;
+  erf: NoAttributes;
+  cast: { readonly to: DType };
+  // comparison and choice
+  greaterOrEqual: NoAttributes;
+  less: NoAttributes;
+  equal: NoAttributes;
+  and: NoAttributes;
+  where: NoAttributes;
+  // reduction
+  reduceSum: ReduceAttributes;
+  reduceMean: ReduceAttributes;
+  reduceMax: ReduceAttributes;
+  // products
+  /** alpha x op(a) op(b) over the last two axes; leading axes are equal. */
+  matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
+  // movement
+  reshape: { readonly shape: Shape };
+  expand: { readonly shape: Shape };
+  transpose: { readonly permutation: readonly number[] };
+  concat: { readonly axis: number };
+  slice: { readonly axis: number; readonly start: number; readonly end: number };
+  // indices
+  /** Rows of `a` (axis 0) by an index vector. */
+  gather: NoAttributes;
+  /** Zeros of `rows` rows with rows of `a` added at an index vector: the transpose of gather. */
+  scatterAdd: { readonly rows: number | string };
+  /** gather whose indices never meet twice: inputs a, index, inverse; see `ops/indexing.ts`. */
+  permuteRows: { readonly fill: 'none' | 'any' | 'zero' };
+  // fused
+  softmax: NoAttributes;
+  rmsNorm: { readonly epsilon: number };
+  rotary: NoAttributes;
+  logSumExp: NoAttributes;
+  crossEntropy: NoAttributes;
+  crossEntropyGradient: NoAttributes;
+  /** Identity; the border between two segments of a segmented plan. */
+  cut: { readonly index: number };
+}
+
+export type OpName = keyof OpAttributes;
+
+/** One operation applied to its inputs. */
+export interface Node<O extends OpName = OpName> {
+  /** Grows in order of creation: inputs always have smaller ids. */
+  readonly id: number;
+  readonly op: O;
+  readonly inputs: readonly Node[];
+  readonly attributes: OpAttributes[O];
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+let nextId = 0;
+
+/** Makes a node as told. Only the builders in `ops/` call it; they know the shape rules. */
+export function makeNode<O extends OpName>(
+  op: O,
+  inputs: readonly Node[],
+  attributes: OpAttributes[O],
+  dtype: DType,
+  shape: Shape,
+): Node<O> {
+  return { id: nextId++, op, inputs, attributes, dtype, shape };
+}
+
+/** All nodes that `outputs` reach, inputs before users, otherwise in order of creation. */
+export function reachableNodes(outputs: readonly Node[]): Node[] {
+  const seen = new Set<Node>();
+  const stack = [...outputs];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    stack.push(...node.inputs);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}

@@ -1,0 +1,267 @@
+/**
+ * The table of operations: for each, how to build it again on other inputs, and its gradient. `build` is the shape rule;
+ * `gradient` maps the gradient dy of the result to the gradients of the inputs, as graph. Adding an operation is a row
+ * in `OpAttributes`, a builder in `ops/`, a row here and a row in the lowering table; the compiler asks for each.
+ */
+import type { Node, OpAttributes, OpName } from './node.ts';
+import * as ops from './ops/index.ts';
+
+/** Gradients of the inputs in order; `null` where none flows. `wanted[i]` tells which of them anyone needs. */
+export type GradientRule<O extends OpName> = (
+  node: Node<O>,
+  dy: Node,
+  wanted: readonly boolean[],
+) => readonly (Node | null)[];
+
+interface Operation<O extends OpName> {
+  readonly build: (inputs: readonly Node[], attributes: OpAttributes[O], node: Node<O>) => Node;
+  /** `null`: not differentiable, or constant almost everywhere. */
+  readonly gradient: GradientRule<O> | null;
+}
+
+const { add, mul, neg, sub, div, scalar, sumTo, matmul } = ops;
+
+/** An operation of one differentiable input. */
+function unary<O extends OpName>(
+  build: (a: Node) => Node,
+  gradient: (x: Node, y: Node, dy: Node) => Node,
+): Operation<O> {
+  return {
+    build: ([a]) => build(a!),
+    gradient: (node, dy) => [gradient(node.inputs[0]!, node, dy)],
+  };
+}
+
+/** An operation of two broadcasting inputs, whose gradients are given before summing over the broadcast axes. */
+function binary<O extends OpName>(
+  build: (a: Node, b: Node) => Node,
+  gradientA: (a: Node, b: Node, y: Node, dy: Node) => Node,
+  gradientB: (a: Node, b: Node, y: Node, dy: Node) => Node,
+): Operation<O> {
+  return {
+    build: ([a, b]) => build(a!, b!),
+    gradient: (node, dy, wanted) => {
+      const [a, b] = node.inputs as [Node, Node];
+      return [
+        wanted[0] ? sumTo(gradientA(a, b, node, dy), a.shape) : null,
+        wanted[1] ? sumTo(gradientB(a, b, node, dy), b.shape) : null,
+      ];
+    },
+  };
+}
+
+const one = (): Node => scalar(1);
+
+/** Every operation of the vocabulary. */
+export const operations: { readonly [O in OpName]: Operation<O> } = {
+  input: { build: (_, __, node) => node, gradient: null },
+  weight: { build: (_, __, node) => node, gradient: null },
+  constant: { build: (_, __, node) => node, gradient: null },
+
+  add: binary(
+    ops.add,
+    (_a, _b, _y, dy) => dy,
+    (_a, _b, _y, dy) => dy,
+  ),
+  sub: binary(
+    ops.sub,
+    (_a, _b, _y, dy) => dy,
+    (_a, _b, _y, dy) => neg(dy),
+  ),
+  mul: binary(
+    ops.mul,
+    (_a, b, _y, dy) => mul(dy, b),
+    (a, _b, _y, dy) => mul(dy, a),
+  ),
+  div: binary(
+    ops.div,
+    (_a, b, _y, dy) => div(dy, b),
+    (_a, b, y, dy) => neg(div(mul(dy, y), b)),
+  ),
+  neg: unary(ops.neg, (_x, _y, dy) => neg(dy)),
+  exp: unary(ops.exp, (_x, y, dy) => mul(dy, y)),
+  log: unary(ops.log, (x, _y, dy) => div(dy, x)),
+  sqrt: unary(ops.sqrt, (_x, y, dy) => div(mul(dy, scalar(0.5)), y)),
+  tanh: unary(ops.tanh, (_x, y, dy) => mul(dy, sub(one(), mul(y, y)))),
+  sigmoid: unary(ops.sigmoid, (_x, y, dy) => mul(dy, mul(y, sub(one(), y)))),
+  // s + y (1 - s) with s = sigmoid(x): y is at hand, so that x is read once only
+  silu: unary(ops.silu, (x, y, dy) => {
+    const s = ops.sigmoid(x);
+    return mul(dy, add(s, mul(y, sub(one(), s))));
+  }),
+  erf: unary(ops.erf, (x, _y, dy) => mul(dy, mul(scalar(2 / Math.sqrt(Math.PI)), ops.exp(neg(mul(x, x)))))),
+  cast: {
+    build: ([a], { to }) => ops.cast(a!, to),
+    gradient: (node, dy) => [node.inputs[0]!.dtype === 'bool' ? null : ops.cast(dy, node.inputs[0]!.dtype)],
+  },
+
+  greaterOrEqual: { build: ([a, b]) => ops.greaterOrEqual(a!, b!), gradient: null },
+  less: { build: ([a, b]) => ops.less(a!, b!), gradient: null },
+  equal: { build: ([a, b]) => ops.equal(a!, b!), gradient: null },
+  and: { build: ([a, b]) => ops.and(a!, b!), gradient: null },
+  where: {
+    build: ([condition, a, b]) => ops.where(condition!, a!, b!),
+    gradient: (node, dy, wanted) => {
+      const [condition, a, b] = node.inputs as [Node, Node, Node];
+      const zero = scalar(0);
+      return [
+        null,
+        wanted[1] ? sumTo(ops.where(condition, dy, zero), a.shape) : null,
+        wanted[2] ? sumTo(ops.where(condition, zero, dy), b.shape) : null,
+      ];
+    },
+  },
+
+  reduceSum: {
+    build: ([a], { axes }) => ops.reduceSum(a!, axes),
+    gradient: (node, dy) => [ops.expand(dy, node.inputs[0]!.shape)],
+  },
+  reduceMean: {
+    build: ([a], { axes }) => ops.reduceMean(a!, axes),
+    gradient: (node, dy) => {
+      const a = node.inputs[0]!;
+      let count = 1;
+      for (const axis of node.attributes.axes) {
+        const dim = a.shape[axis]!;
+        if (typeof dim === 'string')
+          throw new TypeError(`reduceMean over the symbolic axis ${dim} has no gradient rule`);
+        count *= dim;
+      }
+      return [ops.expand(mul(dy, scalar(1 / count)), a.shape)];
+    },
+  },
+  // used for numerical safety only, where the result cancels
+  reduceMax: { build: ([a], { axes }) => ops.reduceMax(a!, axes), gradient: null },
+
+  matmul: {
+    build: ([a, b], attributes) => matmul(a!, b!, attributes),
+    gradient: (node, dy, wanted) => {
+      const [a, b] = node.inputs as [Node, Node];
+      const { transposeA, transposeB, alpha } = node.attributes;
+      const da = (): Node =>
+        transposeA
+          ? matmul(b, dy, { transposeA: transposeB, transposeB: true, alpha })
+          : matmul(dy, b, { transposeB: !transposeB, alpha });
+      const db = (): Node =>
+        transposeB
+          ? matmul(dy, a, { transposeA: true, transposeB: transposeA, alpha })
+          : matmul(a, dy, { transposeA: !transposeA, alpha });
+      return [wanted[0] ? da() : null, wanted[1] ? db() : null];
+    },
+  },
+
+  reshape: {
+    build: ([a], { shape }) => ops.reshape(a!, shape),
+    gradient: (node, dy) => [ops.reshape(dy, node.inputs[0]!.shape)],
+  },
+  expand: {
+    build: ([a], { shape }) => ops.expand(a!, shape),
+    gradient: (node, dy) => [sumTo(dy, node.inputs[0]!.shape)],
+  },
+  transpose: {
+    build: ([a], { permutation }) => ops.transpose(a!, permutation),
+    gradient: (node, dy) => {
+      const inverse: number[] = [];
+      node.attributes.permutation.forEach((axis, i) => {
+        inverse[axis] = i;
+      });
+      return [ops.transpose(dy, inverse)];
+    },
+  },
+  concat: {
+    build: (inputs, { axis }) => ops.concat(inputs, axis),
+    gradient: (node, dy, wanted) => {
+      const { axis } = node.attributes;
+      let start = 0;
+      return node.inputs.map((part, i) => {
+        const end = start + (part.shape[axis] as number);
+        const piece = wanted[i] ? ops.slice(dy, axis, start, end) : null;
+        start = end;
+        return piece;
+      });
+    },
+  },
+  slice: {
+    build: ([a], { axis, start, end }) => ops.slice(a!, axis, start, end),
+    gradient: (node, dy) => {
+      const a = node.inputs[0]!;
+      const { axis, start, end } = node.attributes;
+      const size = a.shape[axis] as number;
+      const zeros = (length: number): Node =>
+        ops.expand(
+          scalar(0),
+          a.shape.map((dim, i) => (i === axis ? length : dim)),
+        );
+      const parts = [dy];
+      if (start > 0) parts.unshift(zeros(start));
+      if (end < size) parts.push(zeros(size - end));
+      return [ops.concat(parts, axis)];
+    },
+  },
+
+  gather: {
+    build: ([a, index]) => ops.gather(a!, index!),
+    gradient: (node, dy) => [ops.scatterAdd(dy, node.inputs[1]!, node.inputs[0]!.shape[0]!), null],
+  },
+  scatterAdd: {
+    build: ([a, index], { rows }) => ops.scatterAdd(a!, index!, rows),
+    gradient: (node, dy) => [ops.gather(dy, node.inputs[1]!), null],
+  },
+  permuteRows: {
+    build: ([a, index, inverse], { fill }) => ops.permuteRows(a!, index!, inverse!, fill),
+    gradient: (node, dy) => {
+      const [, index, inverse] = node.inputs as [Node, Node, Node];
+      const fill = node.attributes.fill === 'none' ? 'zero' : 'none';
+      return [ops.permuteRows(dy, inverse, index, fill), null, null];
+    },
+  },
+
+  softmax: unary(ops.softmax, (_x, y, dy) => mul(y, sub(dy, ops.reduceSum(mul(dy, y), [-1])))),
+  rmsNorm: {
+    build: ([x, gain], { epsilon }) => ops.rmsNorm(x!, gain!, epsilon),
+    gradient: (node, dy, wanted) => {
+      const [x, gain] = node.inputs as [Node, Node];
+      const meanSquare = ops.reduceMean(mul(x, x), [-1]);
+      const inverseRoot = div(one(), ops.sqrt(add(meanSquare, scalar(node.attributes.epsilon))));
+      const normalized = mul(x, inverseRoot);
+      const dx = (): Node => {
+        const g = mul(dy, gain);
+        return mul(inverseRoot, sub(g, mul(normalized, ops.reduceMean(mul(g, normalized), [-1]))));
+      };
+      return [wanted[0] ? dx() : null, wanted[1] ? sumTo(mul(dy, normalized), gain.shape) : null];
+    },
+  },
+  // turning back by the same angle
+  rotary: {
+    build: ([x, cos, sin]) => ops.rotary(x!, cos!, sin!),
+    gradient: (node, dy) => [ops.rotary(dy, node.inputs[1]!, neg(node.inputs[2]!)), null, null],
+  },
+  logSumExp: unary(ops.logSumExp, (x, y, dy) => mul(dy, ops.exp(sub(x, y)))),
+  crossEntropy: {
+    build: ([logits, normalizer, labels]) => ops.crossEntropy(logits!, normalizer!, labels!),
+    gradient: (node, dy) => {
+      const [logits, normalizer, labels] = node.inputs as [Node, Node, Node];
+      return [ops.crossEntropyGradient(logits, normalizer, labels, dy), null, null];
+    },
+  },
+  crossEntropyGradient: {
+    build: ([logits, normalizer, labels, dy]) => ops.crossEntropyGradient(logits!, normalizer!, labels!, dy!),
+    gradient: null,
+  },
+  cut: { build: ([a], { index }) => ops.cut(a!, index), gradient: (_node, dy) => [dy] },
+};
+
+/** The node with other inputs; attributes and shape rule stay. */
+export function rebuild<O extends OpName>(node: Node<O>, inputs: readonly Node[]): Node {
+  return operations[node.op].build(inputs, node.attributes, node);
+}
+
+/** The gradients of the node's inputs, or `null` where the operation has none. */
+export function gradientOf<O extends OpName>(
+  node: Node<O>,
+  dy: Node,
+  wanted: readonly boolean[],
+): readonly (Node | null)[] | null {
+  const rule = operations[node.op].gradient;
+  return rule ? rule(node, dy, wanted) : null;
+}

@@ -1,0 +1,69 @@
+/** Operations with a kernel of their own or a gradient that is better written by hand. */
+import { makeNode, type Node } from '../node.ts';
+import { formatShape, sameShape } from '../shape.ts';
+import { require, requireDtype } from './check.ts';
+
+/** exp(a) over its sum along the last axis. -Infinity gives 0. */
+export function softmax(a: Node): Node<'softmax'> {
+  return makeNode('softmax', [a], {}, requireDtype('softmax', [a], ['float32']), a.shape);
+}
+
+/** x / sqrt(mean(x^2) + epsilon) * gain along the last axis: x f32[..., D], gain f32[D] (Zhang and Sennrich 2019). */
+export function rmsNorm(x: Node, gain: Node, epsilon: number): Node<'rmsNorm'> {
+  requireDtype('rmsNorm', [x, gain], ['float32']);
+  require(gain.shape.length === 1 &&
+    gain.shape[0] === x.shape.at(-1), 'rmsNorm', `a gain of shape [${x.shape.at(-1)}]`, () => formatShape(gain.shape));
+  return makeNode('rmsNorm', [x, gain], { epsilon }, 'float32', x.shape);
+}
+
+/**
+ * Rotary position embedding in the half-split layout (Su et al. 2021, as Hugging Face's Llama has it):
+ * x f32[N, H, E], cos and sin f32[N, 1, E/2]; element i turns with element i + E/2.
+ */
+export function rotary(x: Node, cos: Node, sin: Node): Node<'rotary'> {
+  requireDtype('rotary', [x, cos, sin], ['float32']);
+  const [n, , e] = x.shape;
+  require(x.shape.length === 3 &&
+    typeof e === 'number' &&
+    sameShape(cos.shape, [n!, 1, e / 2]) &&
+    sameShape(sin.shape, cos.shape), 'rotary', 'x of shape [N, H, E] and tables of shape [N, 1, E/2]', () =>
+    [x, cos, sin].map((node) => formatShape(node.shape)).join(', '));
+  return makeNode('rotary', [x, cos, sin], {}, 'float32', x.shape);
+}
+
+/** log(sum(exp(a))) along the last axis of f32[R, V]: f32[R, 1]. */
+export function logSumExp(a: Node): Node<'logSumExp'> {
+  requireDtype('logSumExp', [a], ['float32']);
+  return makeNode('logSumExp', [a], {}, 'float32', [...a.shape.slice(0, -1), 1]);
+}
+
+/**
+ * -log softmax(logits)[label] per row: logits f32[R, V], their logSumExp f32[R, 1], labels int64[R, 1]; f32[R, 1].
+ * The gradient goes to `logits` as a whole; none flows through `logNormalizer`.
+ */
+export function crossEntropy(logits: Node, logNormalizer: Node, labels: Node): Node<'crossEntropy'> {
+  requireCrossEntropy('crossEntropy', logits, logNormalizer, labels);
+  return makeNode('crossEntropy', [logits, logNormalizer, labels], {}, 'float32', logNormalizer.shape);
+}
+
+/** (softmax(logits) - onehot(label)) * dy: the gradient of `crossEntropy`, dy f32[R, 1]; f32[R, V]. */
+export function crossEntropyGradient(
+  logits: Node,
+  logNormalizer: Node,
+  labels: Node,
+  dy: Node,
+): Node<'crossEntropyGradient'> {
+  requireCrossEntropy('crossEntropyGradient', logits, logNormalizer, labels);
+  return makeNode('crossEntropyGradient', [logits, logNormalizer, labels, dy], {}, 'float32', logits.shape);
+}
+
+function requireCrossEntropy(op: string, logits: Node, logNormalizer: Node, labels: Node): void {
+  requireDtype(op, [labels], ['int64']);
+  requireDtype(op, [logits, logNormalizer], ['float32']);
+  const rows = logits.shape[0]!;
+  require(logits.shape.length === 2 &&
+    [logNormalizer, labels].every((node) =>
+      sameShape(node.shape, [rows, 1]),
+    ), op, 'logits [R, V], normaliser [R, 1] and labels [R, 1]', () =>
+    [logits, logNormalizer, labels].map((node) => formatShape(node.shape)).join(', '));
+}

@@ -1,0 +1,26 @@
+export { constant, input, scalar, weight } from './leaves.ts';
+export {
+  add,
+  and,
+  cast,
+  div,
+  equal,
+  erf,
+  exp,
+  greaterOrEqual,
+  less,
+  log,
+  mul,
+  neg,
+  sigmoid,
+  silu,
+  sqrt,
+  sub,
+  tanh,
+  where,
+} from './elementwise.ts';
+export { reduceMax, reduceMean, reduceSum, sumTo } from './reduction.ts';
+export { concat, cut, expand, reshape, slice, transpose } from './movement.ts';
+export { matmul, type MatmulOptions } from './product.ts';
+export { gather, permuteRows, scatterAdd } from './indexing.ts';
+export { crossEntropy, crossEntropyGradient, logSumExp, rmsNorm, rotary, softmax } from './fused.ts';

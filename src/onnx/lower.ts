@@ -1,0 +1,81 @@
+/** A graph as an ONNX model. */
+import { type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
+import { type Lowering, lowerings } from './lowering.ts';
+import { encodeModel, type OnnxInitializer, type OnnxValue } from './proto.ts';
+import { GraphWriter, type Provider } from './writer.ts';
+
+/** Where the bytes of a frozen weight lie. */
+export type WeightBytes = OnnxInitializer['data'];
+
+/** A graph ready to be compiled by a runtime. */
+export interface LoweredGraph {
+  /** Encodes the ModelProto, with weights found by `locate`. */
+  readonly encode: (locate: (weightName: string) => WeightBytes) => Uint8Array;
+  /** Names, dtypes and shapes of what must be given at each run, apart from `barriers`. */
+  readonly inputs: readonly { readonly name: string; readonly dtype: DType; readonly shape: Shape }[];
+  /** int64 vectors that must be given too: each holds just its own shape numbers. */
+  readonly barriers: ReadonlyMap<string, readonly number[]>;
+  readonly outputs: readonly string[];
+  /** The frozen weights that it reads. */
+  readonly weights: readonly string[];
+  readonly nodeCount: number;
+}
+
+/** Lowers the graph that `outputs` reach. Node order follows creation, so that gradients stand where they are used. */
+export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Provider): LoweredGraph {
+  const writer = new GraphWriter(provider);
+  const inputs = new Map<string, OnnxValue & { shape: Shape }>();
+  const weights = new Map<string, Node<'weight'>>();
+  const nodes = reachableNodes(Object.values(outputs));
+  for (const node of nodes) {
+    if (node.op === 'input') {
+      const { name } = (node as Node<'input'>).attributes;
+      inputs.set(name, { name, dtype: node.dtype, shape: node.shape });
+      writer.bind(node, name);
+    } else if (node.op === 'weight') {
+      weights.set((node as Node<'weight'>).attributes.name, node as Node<'weight'>);
+    }
+  }
+  for (const node of nodes) {
+    if (node.op === 'input') continue;
+    const inputNames = node.inputs.map((input) => writer.name(input));
+    writer.bind(node, lowerNode(node, writer, inputNames));
+  }
+  const results: OnnxValue[] = Object.entries(outputs).map(([name, node]) => {
+    writer.nodes.push({ opType: 'Identity', inputs: [writer.name(node)], outputs: [name] });
+    return { name, dtype: node.dtype };
+  });
+  const values = [...inputs.values(), ...writer.barrierValues()].map(({ name, dtype, shape }) => ({
+    name,
+    dtype,
+    ...(shape ? { shape } : {}),
+  }));
+  return {
+    encode: (locate) =>
+      encodeModel({
+        name: 'fettle',
+        nodes: writer.nodes,
+        initializers: [
+          ...writer.initializers,
+          ...[...weights].map(([name, node]) => ({
+            name,
+            dtype: node.dtype,
+            shape: node.shape as readonly number[],
+            data: locate(name),
+          })),
+        ],
+        inputs: values,
+        outputs: results,
+      }),
+    inputs: [...inputs.values()],
+    barriers: writer.barrierInputs,
+    outputs: Object.keys(outputs),
+    weights: [...weights.keys()],
+    nodeCount: writer.nodes.length,
+  };
+}
+
+function lowerNode<O extends OpName>(node: Node<O>, writer: GraphWriter, inputs: readonly string[]): string {
+  const lower: Lowering<O> = lowerings[node.op];
+  return lower(node, writer, inputs);
+}

@@ -1,0 +1,150 @@
+/**
+ * From operations to ONNX nodes: one row per operation. On the CPU onnxruntime's own operators (com.microsoft) are used
+ * where they are faster; on other providers only those of the standard. The choices follow the measurements in NOTES.md.
+ */
+import { dataTypeCodes } from './proto.ts';
+import type { GraphWriter } from './writer.ts';
+import type { Node, OpName } from '../graph/index.ts';
+
+/** Emits the nodes of one operation and gives the name of its result. */
+export type Lowering<O extends OpName> = (node: Node<O>, writer: GraphWriter, inputs: readonly string[]) => string;
+
+/** An operation that is one ONNX node of the same inputs. */
+function same<O extends OpName>(opType: string): Lowering<O> {
+  return (_node, writer, inputs) => writer.emit(opType, inputs);
+}
+
+function reduction<O extends 'reduceSum' | 'reduceMean' | 'reduceMax'>(opType: string): Lowering<O> {
+  return (node, writer, inputs) =>
+    writer.emit(opType, [inputs[0]!, writer.integers(node.attributes.axes)], { keepdims: 1n });
+}
+
+const lastAxis = -1n;
+
+/** The lowering of every operation; leaves are bound by `lowerGraph`. */
+export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
+  input: (node) => node.attributes.name,
+  weight: (node) => node.attributes.name,
+  constant: (node, writer) => {
+    const { values } = node.attributes;
+    const shape = node.shape as readonly number[];
+    return node.dtype === 'int64' ? writer.integers(values, shape) : writer.floats(values, shape);
+  },
+  add: same('Add'),
+  sub: same('Sub'),
+  mul: same('Mul'),
+  div: same('Div'),
+  neg: same('Neg'),
+  exp: same('Exp'),
+  log: same('Log'),
+  sqrt: same('Sqrt'),
+  tanh: same('Tanh'),
+  sigmoid: same('Sigmoid'),
+  erf: same('Erf'),
+  silu: (_node, writer, [x]) =>
+    writer.provider === 'cpu'
+      ? writer.emit('QuickGelu', [x!], { alpha: 1 }, 'com.microsoft')
+      : writer.emit('Mul', [x!, writer.emit('Sigmoid', [x!])]),
+  cast: (node, writer, [x]) => {
+    const source = node.inputs[0]!;
+    // a cast of a constant is folded when the session is made and then kept in memory: a shape known only at run time prevents it
+    const value =
+      source.op === 'weight'
+        ? writer.emit('Reshape', [x!, writer.barrierShape(source.shape as readonly number[])])
+        : x!;
+    return writer.emit('Cast', [value], { to: BigInt(dataTypeCodes[node.attributes.to]) });
+  },
+  greaterOrEqual: same('GreaterOrEqual'),
+  less: same('Less'),
+  equal: same('Equal'),
+  and: same('And'),
+  where: same('Where'),
+  reduceSum: reduction('ReduceSum'),
+  reduceMean: reduction('ReduceMean'),
+  reduceMax: reduction('ReduceMax'),
+  matmul: (node, writer, inputs) => {
+    const { transposeA, transposeB, alpha } = node.attributes;
+    const flags = { transA: transposeA ? 1n : 0n, transB: transposeB ? 1n : 0n, alpha };
+    if (node.shape.length === 2) return writer.emit('Gemm', inputs, flags);
+    if (writer.provider === 'cpu') return writer.emit('FusedMatMul', inputs, flags, 'com.microsoft');
+    const swap = (name: string, transposed: boolean): string =>
+      transposed ? writer.emit('Transpose', [name], { perm: swapLastTwo(node.shape.length) }) : name;
+    const product = writer.emit('MatMul', [swap(inputs[0]!, transposeA), swap(inputs[1]!, transposeB)]);
+    return alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]);
+  },
+  reshape: (node, writer, [x]) => {
+    const { shape } = node.attributes;
+    const symbols = shape.filter((dim) => typeof dim === 'string');
+    const inferred = symbols.find((dim) => !writer.knowsDimension(dim)) ?? symbols[0];
+    const target = writer.shapeTensor(shape, inferred);
+    return writer.emit('Reshape', [x!, target]);
+  },
+  expand: (node, writer, [x]) => writer.emit('Expand', [x!, writer.shapeTensor(node.attributes.shape)]),
+  transpose: (node, writer, [x]) => writer.emit('Transpose', [x!], { perm: node.attributes.permutation.map(BigInt) }),
+  concat: (node, writer, inputs) => writer.emit('Concat', inputs, { axis: BigInt(node.attributes.axis) }),
+  slice: (node, writer, [x]) => {
+    const { axis, start, end } = node.attributes;
+    return writer.emit('Slice', [x!, writer.integers([start]), writer.integers([end]), writer.integers([axis])]);
+  },
+  gather: (_node, writer, inputs) => writer.emit('Gather', inputs, { axis: 0n }),
+  scatterAdd: (node, writer, [updates, index]) => {
+    const zeros = writer.emit('Expand', [writer.floats([0]), writer.shapeTensor(node.shape)]);
+    const column = writer.emit('Unsqueeze', [index!, writer.integers([1])]);
+    return writer.emit('ScatterND', [zeros, column, updates!], { reduction: 'add' });
+  },
+  permuteRows: (node, writer, [x, index]) => {
+    const [rows, width] = node.inputs[0]!.shape;
+    const { fill } = node.attributes;
+    if (fill === 'none') return writer.emit('Gather', [x!, index!], { axis: 0n });
+    if (fill === 'any') {
+      const last = writer.emit('Sub', [writer.shapeTensor([rows!]), writer.integers([1])]);
+      return writer.emit('Gather', [x!, writer.emit('Min', [index!, last])], { axis: 0n });
+    }
+    const zeroRow = writer.floats(
+      Array.from({ length: width as number }, () => 0),
+      [1, width as number],
+    );
+    return writer.emit('Gather', [writer.emit('Concat', [x!, zeroRow], { axis: 0n }), index!], { axis: 0n });
+  },
+  softmax: (_node, writer, [x]) => writer.emit('Softmax', [x!], { axis: lastAxis }),
+  rmsNorm: (node, writer, [x, gain]) => {
+    const { epsilon } = node.attributes;
+    if (writer.provider === 'cpu') {
+      return writer.emit('SimplifiedLayerNormalization', [x!, gain!], { axis: lastAxis, epsilon });
+    }
+    const meanSquare = writer.emit('ReduceMean', [writer.emit('Mul', [x!, x!]), writer.integers([-1])], {
+      keepdims: 1n,
+    });
+    const root = writer.emit('Sqrt', [writer.emit('Add', [meanSquare, writer.floats([epsilon])])]);
+    return writer.emit('Mul', [writer.emit('Div', [x!, root]), gain!]);
+  },
+  rotary: (node, writer, [x, cos, sin]) => {
+    const half = (node.shape[2] as number) / 2;
+    const [a, b] = writer.emitMany('Split', [x!, writer.integers([half, half])], 2, { axis: lastAxis }) as [
+      string,
+      string,
+    ];
+    const left = writer.emit('Sub', [writer.emit('Mul', [a, cos!]), writer.emit('Mul', [b, sin!])]);
+    const right = writer.emit('Add', [writer.emit('Mul', [b, cos!]), writer.emit('Mul', [a, sin!])]);
+    return writer.emit('Concat', [left, right], { axis: lastAxis });
+  },
+  logSumExp: (_node, writer, [x]) => {
+    const axes = writer.integers([-1]);
+    const max = writer.emit('ReduceMax', [x!, axes], { keepdims: 1n });
+    const sum = writer.emit('ReduceSum', [writer.emit('Exp', [writer.emit('Sub', [x!, max])]), axes], { keepdims: 1n });
+    return writer.emit('Add', [max, writer.emit('Log', [sum])]);
+  },
+  crossEntropy: (_node, writer, [logits, normalizer, labels]) =>
+    writer.emit('Sub', [normalizer!, writer.emit('GatherElements', [logits!, labels!], { axis: 1n })]),
+  crossEntropyGradient: (_node, writer, [logits, normalizer, labels, dy]) => {
+    const probabilities = writer.emit('Exp', [writer.emit('Sub', [logits!, normalizer!])]);
+    const scaled = writer.emit('Mul', [probabilities, dy!]);
+    return writer.emit('ScatterElements', [scaled, labels!, writer.emit('Neg', [dy!])], { axis: 1n, reduction: 'add' });
+  },
+  cut: (_node, _writer, [x]) => x!,
+};
+
+function swapLastTwo(rank: number): bigint[] {
+  const axes = Array.from({ length: rank }, (_, i) => BigInt(i));
+  return [...axes.slice(0, -2), axes[rank - 1]!, axes[rank - 2]!];
+}

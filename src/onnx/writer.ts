@@ -1,0 +1,140 @@
+/** Collects the ONNX nodes of one graph: names, constants, shape tensors. Knows nothing of single operations. */
+import { type Node, type Shape } from '../graph/index.ts';
+import type { AttributeValue, OnnxInitializer, OnnxNode, OnnxValue } from './proto.ts';
+
+/** Which set of operators the nodes may use. */
+export type Provider = 'cpu' | 'webgpu';
+
+export class GraphWriter {
+  readonly provider: Provider;
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  /** int64 inputs that hold a known shape: what depends on them cannot be folded before the run. */
+  readonly barrierInputs = new Map<string, readonly number[]>();
+  private readonly names = new Map<Node, string>();
+  private readonly constants = new Map<string, string>();
+  private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
+  private counter = 0;
+
+  constructor(provider: Provider) {
+    this.provider = provider;
+  }
+
+  /** The name of the value that `node` was lowered to. */
+  name(node: Node): string {
+    const name = this.names.get(node);
+    if (name === undefined) throw new Error(`node ${node.op} is used before it is lowered`);
+    return name;
+  }
+
+  /** Records the value of a node, and where its symbolic dimensions can be read from. */
+  bind(node: Node, name: string): void {
+    this.names.set(node, name);
+    node.shape.forEach((dim, axis) => {
+      if (typeof dim === 'string' && !this.dimensions.has(dim)) this.dimensions.set(dim, { tensor: name, axis });
+    });
+  }
+
+  /** Adds a node of one result and gives the result's name. */
+  emit(
+    opType: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    domain = '',
+  ): string {
+    return this.emitMany(opType, inputs, 1, attributes, domain)[0]!;
+  }
+
+  /** Adds a node of `count` results. */
+  emitMany(
+    opType: string,
+    inputs: readonly string[],
+    count: number,
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    domain = '',
+  ): string[] {
+    const outputs = Array.from({ length: count }, () => `v${this.counter++}`);
+    this.nodes.push({ opType, inputs, outputs, attributes, domain });
+    return outputs;
+  }
+
+  /** A constant int64 vector (or scalar, with an empty `shape`). */
+  integers(values: readonly number[], shape: readonly number[] = [values.length]): string {
+    return this.constant(`i${shape.length}:${values.join()}`, () => ({
+      dtype: 'int64',
+      shape,
+      data: bytesOf(BigInt64Array.from(values, BigInt)),
+    }));
+  }
+
+  /** A constant f32 tensor. */
+  floats(values: readonly number[], shape: readonly number[] = []): string {
+    return this.constant(`f${shape.join()}:${values.join()}`, () => ({
+      dtype: 'float32',
+      shape,
+      data: bytesOf(Float32Array.from(values)),
+    }));
+  }
+
+  private constant(key: string, make: () => Omit<OnnxInitializer, 'name'>): string {
+    let name = this.constants.get(key);
+    if (name === undefined) {
+      name = `c${this.constants.size}`;
+      this.constants.set(key, name);
+      this.initializers.push({ name, ...make() });
+    }
+    return name;
+  }
+
+  /** An int64 vector that holds `shape` at run time; a dimension called `inferred` becomes -1. */
+  shapeTensor(shape: Shape, inferred?: string): string {
+    if (shape.every((dim) => typeof dim === 'number' || dim === inferred)) {
+      return this.integers(shape.map((dim) => (typeof dim === 'number' ? dim : -1)));
+    }
+    const parts: string[] = [];
+    let known: number[] = [];
+    const flush = (): void => {
+      if (known.length > 0) parts.push(this.integers(known));
+      known = [];
+    };
+    for (const dim of shape) {
+      if (typeof dim === 'number') known.push(dim);
+      else if (dim === inferred) known.push(-1);
+      else {
+        flush();
+        parts.push(this.dimension(dim));
+      }
+    }
+    flush();
+    return parts.length === 1 ? parts[0]! : this.emit('Concat', parts, { axis: 0n });
+  }
+
+  /** Whether the size of a symbolic dimension can be read from a value lowered so far. */
+  knowsDimension(dim: string): boolean {
+    return this.dimensions.has(dim);
+  }
+
+  /** An int64 vector of one element: the size that a symbolic dimension has at run time. */
+  dimension(dim: string): string {
+    const source = this.dimensions.get(dim);
+    if (!source) throw new Error(`nothing lowered so far has the dimension ${dim}`);
+    source.name ??= this.emit('Shape', [source.tensor], { start: BigInt(source.axis), end: BigInt(source.axis + 1) });
+    return source.name;
+  }
+
+  /** An input that holds `shape` at run time but is unknown before: keeps the optimiser from folding what follows. */
+  barrierShape(shape: readonly number[]): string {
+    const name = `shape_${shape.join('x')}`;
+    this.barrierInputs.set(name, shape);
+    return name;
+  }
+
+  /** The values at the border that the barriers ask for. */
+  barrierValues(): OnnxValue[] {
+    return [...this.barrierInputs].map(([name, shape]) => ({ name, dtype: 'int64', shape: [shape.length] }));
+  }
+}
+
+function bytesOf(array: BigInt64Array | Float32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

@@ -1,0 +1,11 @@
+export { float32, int64, type TensorData, type TensorValue } from './tensor.ts';
+export {
+  allocatorKeepsPages,
+  compile,
+  compileLowered,
+  type CompileOptions,
+  type Device,
+  Program,
+  type WeightLocation,
+  type WeightLocator,
+} from './program.ts';
