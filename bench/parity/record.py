@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from safetensors.numpy import save_file
+from transformers.trainer_pt_utils import get_parameter_names
 
 from cases import CASES
 from tiny_model import digest, hash_key, hash_words, to_base64, weight
@@ -31,6 +32,8 @@ TRAIN_LENGTHS = [9, 14, 4, 20]
 TOKEN_INDICES = [3, 17, 95]
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none", "target_modules": "all-linear"}
 OPTIMISER = {"learning_rate": 1e-3, "weight_decay": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "max_grad_norm": 1.0}
+# Trainer.get_decay_parameter_names
+NOT_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 TOLERANCE = {"logits": 1e-4, "gradients": 1e-5, "losses": 1e-4, "adapter": 1e-4}
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -166,9 +169,14 @@ def compare_gradients(make, rows):
 def train(model, batches):
     """Fifty steps as PEFT users run them: torch's AdamW, linear schedule without warm-up, clipping."""
     parameters = list(trained(model).values())
+    decaying = set(get_parameter_names(model, [torch.nn.LayerNorm], NOT_DECAYED))
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if p.requires_grad and (n in decaying) == decays],
+         "weight_decay": OPTIMISER["weight_decay"] if decays else 0.0}
+        for decays in (True, False)
+    ]
     optimiser = torch.optim.AdamW(
-        parameters, lr=OPTIMISER["learning_rate"], betas=tuple(OPTIMISER["betas"]), eps=OPTIMISER["eps"],
-        weight_decay=OPTIMISER["weight_decay"],
+        groups, lr=OPTIMISER["learning_rate"], betas=tuple(OPTIMISER["betas"]), eps=OPTIMISER["eps"]
     )
     schedule = transformers.get_scheduler("linear", optimiser, 0, TRAIN_STEPS)
     losses, norms = [], []
