@@ -1,4 +1,4 @@
-/** Smoothing of a loss curve without lag: each value is averaged with its neighbours on both sides. */
+/** Smoothing of a loss curve without lag: a straight line is fitted around each value and read off there. */
 
 /**
  * How far a value counts against its neighbour. For short runs LLaMA-Factory's weight (`extras/ploting.py`), which grows
@@ -9,36 +9,53 @@ function neighbourWeight(count: number): number {
   return Math.max(short, 1 - 100 / Math.max(count, 1));
 }
 
+/** Sums over the values on one side: weights w^d, times distance d, times d squared; and the values times w^d and d w^d. */
+class Moments {
+  s0 = 0;
+  s1 = 0;
+  s2 = 0;
+  t0 = 0;
+  t1 = 0;
+  /** Moves on by one place: every distance grows by one, every weight falls by `weight`. */
+  shift(weight: number): void {
+    this.s2 = weight * (this.s2 + 2 * this.s1 + this.s0);
+    this.s1 = weight * (this.s1 + this.s0);
+    this.s0 *= weight;
+    this.t1 = weight * (this.t1 + this.t0);
+    this.t0 *= weight;
+  }
+  add(value: number): void {
+    if (!Number.isFinite(value)) return;
+    this.s0 += 1;
+    this.t0 += value;
+  }
+}
+
 /**
- * Two-sided exponential average, normalised at the ends: s[i] = sum of w^|i-j| y[j] over sum of w^|i-j|. Unlike the usual
- * one-sided average it does not run behind a falling curve. Values that are not finite stay and do not enter.
+ * Local linear regression with the weights w^|i-j| (Cleveland, "LOWESS", 1979, with an exponential kernel, which makes it
+ * one pass each way). Unlike the usual one-sided average it neither runs behind a falling curve nor bends at its ends.
+ * Values that are not finite stay and do not enter.
  */
 export function smooth(values: readonly number[]): number[] {
-  const weight = neighbourWeight(values.length);
-  const sums = new Float64Array(values.length);
-  const weights = new Float64Array(values.length);
-  for (const backwards of [false, true]) {
-    let sum = 0;
-    let total = 0;
-    for (let k = 0; k < values.length; k++) {
-      const i = backwards ? values.length - 1 - k : k;
-      const value = values[i] ?? Number.NaN;
-      sum *= weight;
-      total *= weight;
-      // The backward pass must not count the value itself a second time, so it adds what came before it.
-      if (backwards) {
-        sums[i] = (sums[i] ?? 0) + sum;
-        weights[i] = (weights[i] ?? 0) + total;
-      }
-      if (Number.isFinite(value)) {
-        sum += value;
-        total += 1;
-      }
-      if (!backwards) {
-        sums[i] = sum;
-        weights[i] = total;
-      }
-    }
+  const count = values.length;
+  const weight = neighbourWeight(count);
+  const right: (readonly number[])[] = Array.from({ length: count }, () => []);
+  const after = new Moments();
+  for (let i = count - 1; i >= 0; i--) {
+    after.shift(weight);
+    right[i] = [after.s0, after.s1, after.s2, after.t0, after.t1];
+    after.add(values[i] ?? Number.NaN);
   }
-  return values.map((value, i) => (Number.isFinite(value) ? (sums[i] ?? 0) / (weights[i] ?? 1) : value));
+  const before = new Moments();
+  return values.map((value, i) => {
+    before.shift(weight);
+    before.add(value);
+    if (!Number.isFinite(value)) return value;
+    const [r0 = 0, r1 = 0, r2 = 0, v0 = 0, v1 = 0] = right[i] ?? [];
+    // Distances to the left are negative.
+    const [s0, s1, s2] = [before.s0 + r0, r1 - before.s1, before.s2 + r2];
+    const [t0, t1] = [before.t0 + v0, v1 - before.t1];
+    const determinant = s0 * s2 - s1 * s1;
+    return determinant > 1e-12 * s0 * s0 ? (s2 * t0 - s1 * t1) / determinant : t0 / s0;
+  });
 }
