@@ -29,6 +29,8 @@ export class ShapeError<C extends MessageCode = MessageCode> extends FettleError
 export class ConfigError<C extends MessageCode = MessageCode> extends FettleError<C> {}
 /** Rows of a data set are wrong. */
 export class DataError<C extends MessageCode = MessageCode> extends FettleError<C> {}
+/** A file or folder cannot be read or written: missing, not allowed, disk full. */
+export class FileError<C extends MessageCode = MessageCode> extends FettleError<C> {}
 /** The bytes of a file are not what its format says. */
 export class FormatError<C extends MessageCode = MessageCode> extends FettleError<C> {}
 /** Asked for something that this version, processor or platform does not do. */

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { writeError } from './file-errors.ts';
 
 /** Flushes a folder's entries to disk, where the platform allows it. */
 export async function syncFolder(folder: string): Promise<void> {
@@ -16,12 +17,18 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /**
  * Writes `path` atomically: `write` fills a temporary file beside it, which is flushed and renamed into place.
- * On any error the temporary file is removed and what stood at `path` is untouched.
+ * On any error the temporary file is removed and what stood at `path` is untouched. `neededBytes`, where known, is told
+ * to a user whose disk is full.
+ * @throws FileError `disk-full` or `file-unwritable`; errors of `write` that are ours pass as they are.
  */
-export async function writeAtomically(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+export async function writeAtomically(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  neededBytes?: number,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
+    await mkdir(dirname(path), { recursive: true });
     const handle = await open(temporary, 'wx');
     try {
       await write(handle);
@@ -32,12 +39,13 @@ export async function writeAtomically(path: string, write: (file: FileHandle) =>
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw await writeError(error, path, neededBytes);
   }
   await syncFolder(dirname(path));
 }
 
 /** Writes a whole text or byte array atomically. */
 export async function writeFileAtomically(path: string, content: string | Uint8Array): Promise<void> {
-  await writeAtomically(path, async (file) => file.writeFile(content));
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  await writeAtomically(path, async (file) => file.writeFile(bytes), bytes.length);
 }

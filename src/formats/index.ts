@@ -1,1 +1,36 @@
 export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
+export { type Checkpoint, openCheckpoint, requireTensor, weightsFileName, weightsIndexName } from './checkpoint.ts';
+export { freeDiskBytes, readError, requireDiskSpace, writeError } from './file-errors.ts';
+export {
+  bfloat16ToFloat32,
+  decodeFloats,
+  encodeFloats,
+  float16ToFloat32,
+  float32ToBfloat16,
+  float32ToFloat16,
+  type FloatDtype,
+} from './half-floats.ts';
+export { maxJsonFileBytes, readJsonFile, readJsonObject, readTextFile, writeJsonFile } from './json-file.ts';
+export { isJsonObject, type JsonObject, type JsonValue, parseJsonText } from './json-text.ts';
+export { readPackedBytes } from './row-bytes.ts';
+export { type FileRecord, maxRowBytes, maxRowDepth, type RecordFault } from './row-record.ts';
+export { readTextRecords, type TextRowFormat } from './row-records.ts';
+export {
+  elementCount,
+  isFloatDtype,
+  openSafetensors,
+  readTensor,
+  readTensorBytes,
+  requireFiniteTensors,
+  type RowRange,
+  type SafetensorsFile,
+  type TensorEntry,
+} from './safetensors.ts';
+export { storedBytes, type StoredDtype } from './safetensors-header.ts';
+export {
+  tensorFromEntry,
+  tensorFromValues,
+  type TensorSource,
+  writeCheckpoint,
+  writeSafetensors,
+} from './safetensors-writer.ts';

@@ -1,0 +1,199 @@
+/**
+ * Reading safetensors files: where each tensor lies, without reading it, and tensors or rows of them as f32. Weights are
+ * mapped by the runtime from the place that a `TensorEntry` names; nothing here keeps them in memory.
+ */
+import { type FileHandle, open, realpath } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import { FormatError, UnsupportedError } from '../errors.ts';
+import { readError } from './file-errors.ts';
+import { decodeFloats, type FloatDtype, indexOfNonFinite } from './half-floats.ts';
+import { parseSafetensorsHeader, readHeaderLength, type StoredDtype } from './safetensors-header.ts';
+
+/** Where a tensor is stored. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  /** The file with symbolic links resolved (a Hugging Face cache is made of them). */
+  readonly file: string;
+  /** Bytes from the file's beginning. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/** The content list of one safetensors file. */
+export interface SafetensorsFile {
+  /** The path it was opened by. */
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Bytes read at a time: large enough for disk speed, small beside any model. */
+const chunkBytes = 8 * 1024 * 1024;
+
+/** Whether values of this dtype can be read as f32. */
+export function isFloatDtype(dtype: StoredDtype): dtype is FloatDtype {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+async function readFully(handle: FileHandle, target: Uint8Array, offset: number, file: string): Promise<void> {
+  let done = 0;
+  while (done < target.length) {
+    const { bytesRead } = await handle.read(target, done, Math.min(target.length - done, 1 << 30), offset + done);
+    if (bytesRead === 0) {
+      throw new FormatError('safetensors-length', {
+        file,
+        expectedBytes: offset + target.length,
+        actualBytes: offset + done,
+      });
+    }
+    done += bytesRead;
+  }
+}
+
+async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      return await use(handle);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+/**
+ * Reads and checks the header of a safetensors file, not its data.
+ * @throws FileError `file-unreadable`; FormatError as `parseSafetensorsHeader`.
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  return withFile(path, async (handle) => {
+    const file = await realpath(path);
+    const { size } = await handle.stat();
+    const prefix = new Uint8Array(8);
+    if (size >= 8) await readFully(handle, prefix, 0, path);
+    const header = new Uint8Array(readHeaderLength(prefix, size, path));
+    await readFully(handle, header, 8, path);
+    const { tensors, metadata, dataOffset } = parseSafetensorsHeader(header, size, path);
+    const entries = tensors.map(({ name, dtype, shape, begin, end }): TensorEntry => ({
+      name,
+      dtype,
+      shape,
+      file,
+      offset: dataOffset + begin,
+      length: end - begin,
+    }));
+    return { path, tensors: new Map(entries.map((entry) => [entry.name, entry])), metadata };
+  });
+}
+
+function requireFloat(entry: TensorEntry): FloatDtype {
+  if (endianness() !== 'LE') throw new UnsupportedError('big-endian', { byteOrder: endianness() });
+  if (isFloatDtype(entry.dtype)) return entry.dtype;
+  throw new FormatError('tensor-dtype', {
+    file: entry.file,
+    tensor: entry.name,
+    dtype: entry.dtype,
+    allowed: ['F32', 'F16', 'BF16'],
+  });
+}
+
+/** A range of rows (the first dimension) of a tensor: [begin, end). */
+export interface RowRange {
+  readonly begin: number;
+  readonly end: number;
+}
+
+function byteRange(entry: TensorEntry, rows: RowRange | undefined): { offset: number; length: number } {
+  if (rows === undefined) return { offset: entry.offset, length: entry.length };
+  const count = entry.shape[0] ?? 1;
+  if (!(rows.begin >= 0 && rows.begin <= rows.end && rows.end <= count)) {
+    throw new RangeError(`rows ${rows.begin} to ${rows.end} of "${entry.name}", which has ${count}`);
+  }
+  const rowBytes = count === 0 ? 0 : entry.length / count;
+  return { offset: entry.offset + rows.begin * rowBytes, length: (rows.end - rows.begin) * rowBytes };
+}
+
+/**
+ * Reads a tensor, or some of its rows, as f32 (row-major).
+ * @throws FileError `file-unreadable`; FormatError `tensor-dtype` for anything but F32, F16, BF16.
+ */
+export async function readTensor(entry: TensorEntry, rows?: RowRange): Promise<Float32Array> {
+  const dtype = requireFloat(entry);
+  const { offset, length } = byteRange(entry, rows);
+  const width = dtype === 'F32' ? 4 : 2;
+  const values = new Float32Array(length / width);
+  await withFile(entry.file, async (handle) => {
+    if (dtype === 'F32') {
+      await readFully(handle, new Uint8Array(values.buffer), offset, entry.file);
+      return;
+    }
+    const buffer = new Uint8Array(Math.min(length, chunkBytes));
+    for (let done = 0; done < length; done += chunkBytes) {
+      const chunk = buffer.subarray(0, Math.min(chunkBytes, length - done));
+      await readFully(handle, chunk, offset + done, entry.file);
+      decodeFloats(chunk, dtype, values.subarray(done / 2, (done + chunk.length) / 2));
+    }
+  });
+  return values;
+}
+
+/** Reads a tensor's bytes as they are stored, in chunks; each chunk is valid until the next is asked for. */
+export async function* readTensorBytes(entry: TensorEntry): AsyncGenerator<Uint8Array> {
+  let handle: FileHandle;
+  try {
+    handle = await open(entry.file, 'r');
+  } catch (error) {
+    throw readError(error, entry.file);
+  }
+  try {
+    const buffer = new Uint8Array(Math.min(entry.length, chunkBytes));
+    for (let done = 0; done < entry.length; done += chunkBytes) {
+      const chunk = buffer.subarray(0, Math.min(chunkBytes, entry.length - done));
+      await readFully(handle, chunk, entry.offset + done, entry.file);
+      yield chunk;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The value of one stored element as text, for an error. */
+function elementText(bytes: Uint8Array, dtype: FloatDtype, index: number): string {
+  const width = dtype === 'F32' ? 4 : 2;
+  const value = new Float32Array(1);
+  decodeFloats(bytes.slice(index * width, (index + 1) * width), dtype, value);
+  return String(value[0]);
+}
+
+/**
+ * Reads tensors through once and refuses numbers that are not finite; tensors that are no floats are left out.
+ * @throws FormatError `tensor-not-finite` with the tensor, the index of the element and its value.
+ */
+export async function requireFiniteTensors(entries: Iterable<TensorEntry>): Promise<void> {
+  for (const entry of entries) {
+    if (!isFloatDtype(entry.dtype)) continue;
+    let before = 0;
+    for await (const chunk of readTensorBytes(entry)) {
+      const index = indexOfNonFinite(chunk, entry.dtype);
+      if (index >= 0) {
+        throw new FormatError('tensor-not-finite', {
+          file: entry.file,
+          tensor: entry.name,
+          index: before + index,
+          value: elementText(chunk, entry.dtype, index),
+        });
+      }
+      before += chunk.length / (entry.dtype === 'F32' ? 4 : 2);
+    }
+  }
+}
