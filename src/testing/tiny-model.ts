@@ -18,6 +18,8 @@ export interface TinyModel {
   readonly seed: number;
   /** Left out: what `dtype` or `torch_dtype` of the config says, else F32. */
   readonly dtype?: FloatDtype;
+  /** f32 values of a tensor; left out: `tinyWeight` with the seed. */
+  readonly weights?: (name: string, shape: readonly number[]) => Float32Array;
   /** At least this many files; left out: one. */
   readonly shards?: number;
 }
@@ -39,6 +41,7 @@ function dtypeOf(config: ModelConfigJson): FloatDtype {
  * @throws TypeError for a config that lacks a size; what `writeCheckpoint` throws.
  */
 export async function writeTinyModel(folder: string, model: TinyModel): Promise<string[]> {
+  const weights = model.weights ?? ((name: string, shape: readonly number[]) => tinyWeight(model.seed, name, shape));
   const dtype = model.dtype ?? dtypeOf(model.config);
   await mkdir(folder, { recursive: true });
   await writeJsonFile(join(folder, 'config.json'), model.config);
@@ -47,7 +50,7 @@ export async function writeTinyModel(folder: string, model: TinyModel): Promise<
     dtype,
     shape,
     // Made when its turn comes, so that a model of benchmark size needs the memory of one tensor.
-    chunks: () => tensorFromValues(name, shape, tinyWeight(model.seed, name, shape), dtype).chunks(),
+    chunks: () => tensorFromValues(name, shape, weights(name, shape), dtype).chunks(),
   }));
   const bytes = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, dtype === 'F32' ? 4 : 2), 0);
   return writeCheckpoint(folder, tensors, model.shards === undefined ? undefined : Math.floor(bytes / model.shards));

@@ -1,0 +1,73 @@
+/** Random checkpoints of the shapes that the benchmarks are about. Written once into a cache folder outside the repository. */
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FloatDtype } from '../../src/formats/index.ts';
+import { type ModelConfigJson, writeTinyModel } from '../../src/testing/index.ts';
+import { hashKey, mix32 } from '../../src/util/index.ts';
+
+const common = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_act: 'silu',
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10_000,
+  bos_token_id: 1,
+  eos_token_id: 2,
+} as const;
+
+/** config.json of each shape, by its name on the command line. */
+export const benchShapes: Readonly<Record<'135m' | '1.1b', ModelConfigJson>> = {
+  '135m': {
+    ...common,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    vocab_size: 49_152,
+    tie_word_embeddings: true,
+  },
+  '1.1b': {
+    ...common,
+    hidden_size: 2048,
+    intermediate_size: 5632,
+    num_hidden_layers: 22,
+    num_attention_heads: 32,
+    num_key_value_heads: 4,
+    vocab_size: 32_000,
+    tie_word_embeddings: false,
+  },
+};
+
+export type BenchShape = keyof typeof benchShapes;
+
+/** Where checkpoints go when no folder is given. */
+export const defaultCacheFolder = join(tmpdir(), 'fettle-bench');
+
+/** Values as a fresh model has them: norms 1, all else around 0 with a standard deviation of 0.02. */
+function freshWeight(name: string, shape: readonly number[]): Float32Array {
+  const values = new Float32Array(shape.reduce((product, size) => product * size, 1));
+  if (name.endsWith('norm.weight')) return values.fill(1);
+  const key = hashKey('bench', name);
+  const spread = 0.02 * Math.sqrt(12);
+  for (let i = 0; i < values.length; i++) values[i] = spread * (mix32(key, i) / 4_294_967_296 - 0.5);
+  return values;
+}
+
+/** The folder of a random checkpoint, written now if it is not there yet. */
+export async function benchModel(shape: BenchShape, dtype: FloatDtype, cacheFolder: string): Promise<string> {
+  const folder = join(cacheFolder, `${shape}-${dtype.toLowerCase()}`);
+  if (!existsSync(join(folder, 'model.safetensors'))) {
+    process.stderr.write(`writing ${folder}\n`);
+    const names = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+    await writeTinyModel(folder, {
+      config: { ...benchShapes[shape], torch_dtype: names[dtype] },
+      seed: 1,
+      dtype,
+      weights: freshWeight,
+    });
+  }
+  return folder;
+}
