@@ -12,6 +12,14 @@ export {
 } from './half-floats.ts';
 export { maxJsonFileBytes, readJsonFile, readJsonObject, readTextFile, writeJsonFile } from './json-file.ts';
 export { isJsonObject, type JsonObject, type JsonValue, parseJsonText } from './json-text.ts';
+export {
+  type Llama2cCheckpoint,
+  type Llama2cPiece,
+  type Llama2cShape,
+  openLlama2cCheckpoint,
+  parseLlama2cTokenizer,
+  readLlama2cTokenizer,
+} from './llama2c.ts';
 export { readPackedBytes } from './row-bytes.ts';
 export { type FileRecord, maxRowBytes, maxRowDepth, type RecordFault } from './row-record.ts';
 export { readTextRecords, type TextRowFormat } from './row-records.ts';

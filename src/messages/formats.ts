@@ -68,4 +68,12 @@ export const formatsMessages = {
     `${f.file}: the shard ${quote(f.shard)} must hold tensor ${quote(f.tensor)}, got a shard without it`,
   'tensor-in-two-shards': (f: { file: string; tensor: string; first: string; second: string }) =>
     `${f.file}: tensor ${quote(f.tensor)} must stand in one shard, got ${quote(f.first)} and ${quote(f.second)}`,
+  'llama2c-checkpoint': (f: { file: string; requirement: string; actual: string }) =>
+    `${f.file}: not a llama2.c checkpoint (legacy layout): ${f.requirement}, got ${f.actual}`,
+  'llama2c-length': (f: { file: string; expectedBytes: number; actualBytes: number; shape: string }) =>
+    `${f.file}: a llama2.c checkpoint of ${f.shape} must be ${byteCount(f.expectedBytes)} long, got ${byteCount(f.actualBytes)}. ${
+      f.actualBytes < f.expectedBytes ? 'It was cut off, or is of another layout' : 'It is of another layout'
+    }`,
+  'llama2c-tokenizer': (f: { file: string; token?: number | undefined; requirement: string; actual: string }) =>
+    `${f.file}: not a llama2.c tokenizer of this model: ${f.token === undefined ? '' : `token ${f.token}: `}${f.requirement}, got ${f.actual}`,
 };

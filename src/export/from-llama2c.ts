@@ -1,0 +1,264 @@
+/**
+ * Turns a llama2.c model into a Hugging Face folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json. The weights
+ * keep their f32 values; only the rows of wq and wk move, from rotary pairs side by side to the half-split order.
+ */
+import { join } from 'node:path';
+import {
+  type Llama2cCheckpoint,
+  type Llama2cPiece,
+  openLlama2cCheckpoint,
+  readLlama2cTokenizer,
+  readTensor,
+  type TensorEntry,
+  type TensorSource,
+  writeCheckpoint,
+  writeJsonFile,
+} from '../formats/index.ts';
+import { FormatError } from '../errors.ts';
+
+/** What `convertLlama2c` reads and where it writes. */
+export interface ConvertLlama2cOptions {
+  /** llama2.c's checkpoint, legacy layout (`.bin`). */
+  readonly checkpoint: string;
+  /** Its tokenizer (`.bin`). */
+  readonly tokenizer: string;
+  /** The folder to write. */
+  readonly output: string;
+}
+
+/** Names in a Hugging Face Llama of the tensors that each layer has, and whether rotary embedding turns their rows. */
+const layerTensors = [
+  ['att_norm', 'input_layernorm', false],
+  ['wq', 'self_attn.q_proj', true],
+  ['wk', 'self_attn.k_proj', true],
+  ['wv', 'self_attn.v_proj', false],
+  ['wo', 'self_attn.o_proj', false],
+  ['ffn_norm', 'post_attention_layernorm', false],
+  ['w1', 'mlp.gate_proj', false],
+  ['w2', 'mlp.down_proj', false],
+  ['w3', 'mlp.up_proj', false],
+] as const;
+
+/** One layer of a tensor that is stacked over layers. */
+function layerOf(entry: TensorEntry, layer: number, layers: number): TensorEntry {
+  const length = entry.length / layers;
+  return { ...entry, shape: entry.shape.slice(1), offset: entry.offset + layer * length, length };
+}
+
+/**
+ * Rows from llama2.c's order (pair i of a head is rows 2i and 2i+1) to Hugging Face's (rows i and i+E/2).
+ * @param matrix f32[heads*E, columns]
+ */
+export function toHalfSplitRows(matrix: Float32Array, heads: number, columns: number): Float32Array {
+  const headRows = matrix.length / columns / heads;
+  const half = headRows / 2;
+  const result = new Float32Array(matrix.length);
+  for (let head = 0; head < heads; head++) {
+    for (let row = 0; row < headRows; row++) {
+      const source = (head * headRows + (row < half ? 2 * row : 2 * (row - half) + 1)) * columns;
+      result.set(matrix.subarray(source, source + columns), (head * headRows + row) * columns);
+    }
+  }
+  return result;
+}
+
+function weightSources({ shape, tensors, tiedHead }: Llama2cCheckpoint): TensorSource[] {
+  const source = (name: string, entry: TensorEntry, rotaryHeads?: number): TensorSource => ({
+    name: `${name}.weight`,
+    dtype: 'F32',
+    shape: entry.shape,
+    async *chunks() {
+      const values = await readTensor(entry);
+      const rows = rotaryHeads === undefined ? values : toHalfSplitRows(values, rotaryHeads, shape.dim);
+      yield new Uint8Array(rows.buffer);
+    },
+  });
+  const sources = [source('model.embed_tokens', tensors.get('tok_emb')!)];
+  for (let layer = 0; layer < shape.layers; layer++) {
+    for (const [from, to, rotary] of layerTensors) {
+      const heads = from === 'wk' ? shape.kvHeads : shape.heads;
+      const entry = layerOf(tensors.get(from)!, layer, shape.layers);
+      sources.push(source(`model.layers.${layer}.${to}`, entry, rotary ? heads : undefined));
+    }
+  }
+  sources.push(source('model.norm', tensors.get('final_norm')!));
+  if (!tiedHead) sources.push(source('lm_head', tensors.get('head')!));
+  return sources;
+}
+
+function modelConfig({ shape, tiedHead }: Llama2cCheckpoint): object {
+  return {
+    architectures: ['LlamaForCausalLM'],
+    attention_bias: false,
+    attention_dropout: 0,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    head_dim: shape.dim / shape.heads,
+    hidden_act: 'silu',
+    hidden_size: shape.dim,
+    initializer_range: 0.02,
+    intermediate_size: shape.hiddenDim,
+    max_position_embeddings: shape.sequenceLength,
+    mlp_bias: false,
+    model_type: 'llama',
+    num_attention_heads: shape.heads,
+    num_hidden_layers: shape.layers,
+    num_key_value_heads: shape.kvHeads,
+    pretraining_tp: 1,
+    rms_norm_eps: 1e-5,
+    rope_scaling: null,
+    rope_theta: 10000,
+    tie_word_embeddings: tiedHead,
+    torch_dtype: 'float32',
+    use_cache: true,
+    vocab_size: shape.vocabSize,
+  };
+}
+
+const specialPieces = ['<unk>', '<s>', '</s>'] as const;
+
+/** Pieces as SentencePiece writes them: the first three by their names, blanks as U+2581. */
+function vocabularyOf(pieces: readonly Llama2cPiece[], file: string): Map<string, number> {
+  const vocabulary = new Map<string, number>();
+  for (const [id, { text }] of pieces.entries()) {
+    const piece = specialPieces[id] ?? text.replaceAll(' ', '\u2581');
+    const earlier = vocabulary.get(piece);
+    if (earlier !== undefined) {
+      throw new FormatError('llama2c-tokenizer', {
+        file,
+        token: id,
+        requirement: 'the piece must be another than all before it',
+        actual: `that of token ${earlier}`,
+      });
+    }
+    vocabulary.set(piece, id);
+  }
+  return vocabulary;
+}
+
+/**
+ * The merges of a SentencePiece BPE vocabulary: every pair of pieces that makes a piece, by the score of what it makes
+ * (transformers' `generate_merges`). Merging the pair of the lowest rank is then merging towards the highest score.
+ */
+function mergesOf(vocabulary: ReadonlyMap<string, number>, pieces: readonly Llama2cPiece[]): string[] {
+  const merges: { left: string; right: string; score: number; order: number }[] = [];
+  for (const [piece, id] of vocabulary) {
+    if (isNamed(piece, id)) continue;
+    const units = Array.from(piece);
+    for (let cut = 1; cut < units.length; cut++) {
+      const left = units.slice(0, cut).join('');
+      const right = units.slice(cut).join('');
+      if (!vocabulary.has(left) || !vocabulary.has(right)) continue;
+      merges.push({ left, right, score: pieces[id]!.score, order: merges.length });
+    }
+  }
+  merges.sort((a, b) => b.score - a.score || a.order - b.order);
+  return merges.map(({ left, right }) => `${left} ${right}`);
+}
+
+/** Control and byte tokens: names, never made by merging. */
+function isNamed(piece: string, id: number): boolean {
+  return id < specialPieces.length || /^<0x[0-9A-F]{2}>$/.test(piece);
+}
+
+function tokenizerJson(pieces: readonly Llama2cPiece[], file: string): object {
+  const vocabulary = vocabularyOf(pieces, file);
+  const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
+  const bos = { SpecialToken: { id: '<s>', type_id: 0 } };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: specialPieces.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [
+        { type: 'Prepend', prepend: '\u2581' },
+        { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
+      ],
+    },
+    pre_tokenizer: null,
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [bos, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [
+        bos,
+        { Sequence: { id: 'A', type_id: 0 } },
+        { SpecialToken: { id: '<s>', type_id: 1 } },
+        { Sequence: { id: 'B', type_id: 1 } },
+      ],
+      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
+    },
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: '<unk>',
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: true,
+      byte_fallback: bytes.every((name) => vocabulary.has(name)),
+      ignore_merges: false,
+      vocab: Object.fromEntries(vocabulary),
+      merges: mergesOf(vocabulary, pieces),
+    },
+  };
+}
+
+function tokenizerConfig(sequenceLength: number): object {
+  const token = (content: string): object => ({
+    content,
+    lstrip: false,
+    normalized: false,
+    rstrip: false,
+    single_word: false,
+    special: true,
+  });
+  return {
+    add_bos_token: true,
+    add_eos_token: false,
+    added_tokens_decoder: Object.fromEntries(specialPieces.map((content, id) => [id, token(content)])),
+    bos_token: '<s>',
+    clean_up_tokenization_spaces: false,
+    eos_token: '</s>',
+    model_max_length: sequenceLength,
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    unk_token: '<unk>',
+  };
+}
+
+/**
+ * Converts a llama2.c checkpoint and tokenizer to a Hugging Face folder. The weights are streamed: a matrix at a time in memory. Both
+ * inputs are checked before anything is written; config.json is written last, so that a folder with one is whole.
+ * @returns the files written
+ * @throws FileError, FormatError as the readers do; FileError `disk-full`
+ */
+export async function convertLlama2c(options: ConvertLlama2cOptions): Promise<string[]> {
+  const checkpoint = await openLlama2cCheckpoint(options.checkpoint);
+  const pieces = await readLlama2cTokenizer(options.tokenizer, checkpoint.shape.vocabSize);
+  const tokenizer = tokenizerJson(pieces, options.tokenizer);
+  const weights = await writeCheckpoint(options.output, weightSources(checkpoint));
+  const texts: [string, object][] = [
+    ['tokenizer.json', tokenizer],
+    ['tokenizer_config.json', tokenizerConfig(checkpoint.shape.sequenceLength)],
+    ['config.json', modelConfig(checkpoint)],
+  ];
+  for (const [name, value] of texts) await writeJsonFile(join(options.output, name), value);
+  return [...weights, ...texts.map(([name]) => name)];
+}
