@@ -5,7 +5,7 @@
 import type { DType } from './dtype.ts';
 import type { Shape } from './shape.ts';
 
-type NoAttributes = Readonly<Record<never, never>>;
+type NoAttributes = Readonly<Record<string, never>>;
 /** Reduction over `axes` (positions, ascending), dimensions kept as 1. */
 interface ReduceAttributes {
   readonly axes: readonly number[];

@@ -1,7 +1,7 @@
 /** A graph as an ONNX model. */
 import { type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
 import { type Lowering, lowerings } from './lowering.ts';
-import { encodeModel, type OnnxInitializer, type OnnxValue } from './proto.ts';
+import { encodeModel, type OnnxInitializer, type OnnxNode, type OnnxValue } from './proto.ts';
 import { GraphWriter, type Provider } from './writer.ts';
 
 /** Where the bytes of a frozen weight lie. */
@@ -21,7 +21,7 @@ export interface LoweredGraph {
   readonly nodeCount: number;
 }
 
-/** Lowers the graph that `outputs` reach. Node order follows creation, so that gradients stand where they are used. */
+/** Lowers the graph that `outputs` reach. */
 export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Provider): LoweredGraph {
   const writer = new GraphWriter(provider);
   const inputs = new Map<string, OnnxValue & { shape: Shape }>();
@@ -41,10 +41,8 @@ export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Pr
     const inputNames = node.inputs.map((input) => writer.name(input));
     writer.bind(node, lowerNode(node, writer, inputNames));
   }
-  const results: OnnxValue[] = Object.entries(outputs).map(([name, node]) => {
-    writer.nodes.push({ opType: 'Identity', inputs: [writer.name(node)], outputs: [name] });
-    return { name, dtype: node.dtype };
-  });
+  const results: OnnxValue[] = Object.entries(outputs).map(([name, node]) => ({ name, dtype: node.dtype }));
+  const ordered = orderResults(writer, outputs);
   const values = [...inputs.values(), ...writer.barrierValues()].map(({ name, dtype, shape }) => ({
     name,
     dtype,
@@ -54,7 +52,7 @@ export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Pr
     encode: (locate) =>
       encodeModel({
         name: 'fettle',
-        nodes: writer.nodes,
+        nodes: ordered,
         initializers: [
           ...writer.initializers,
           ...[...weights].map(([name, node]) => ({
@@ -71,11 +69,35 @@ export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Pr
     barriers: writer.barrierInputs,
     outputs: Object.keys(outputs),
     weights: [...weights.keys()],
-    nodeCount: writer.nodes.length,
+    nodeCount: ordered.length,
   };
 }
 
 function lowerNode<O extends OpName>(node: Node<O>, writer: GraphWriter, inputs: readonly string[]): string {
   const lower: Lowering<O> = lowerings[node.op];
   return lower(node, writer, inputs);
+}
+
+/**
+ * onnxruntime runs the last node that nobody consumes first, with all that it needs, then the one before it. Nodes that
+ * only give results therefore stand at the end, youngest first: then results come in order of creation, the loss before
+ * the gradients and those from the top layer down, and no activation waits for a gradient that is computed late.
+ */
+function orderResults(writer: GraphWriter, outputs: Readonly<Record<string, Node>>): OnnxNode[] {
+  const consumed = new Set(writer.nodes.flatMap((node) => node.inputs));
+  const producers = new Map(writer.nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
+  const moved = new Set<OnnxNode>();
+  const last: OnnxNode[] = [];
+  const youngestFirst = Object.entries(outputs).sort(([, a], [, b]) => b.id - a.id);
+  for (const [name, node] of youngestFirst) {
+    const value = writer.name(node);
+    const producer = producers.get(value);
+    if (producer && producer.outputs.length === 1 && !consumed.has(value) && !moved.has(producer)) {
+      moved.add(producer);
+      last.push({ ...producer, outputs: [name] });
+    } else {
+      last.push({ opType: 'Identity', inputs: [value], outputs: [name] });
+    }
+  }
+  return [...writer.nodes.filter((node) => !moved.has(node)), ...last];
 }

@@ -123,7 +123,7 @@ function writeAttribute(writer: BinaryWriter, name: string, value: AttributeValu
   } else if (isList(value)) {
     const integers = typeof value[0] !== 'number';
     for (const item of value) {
-      if (integers) writer.tag(8, WireType.Varint).int64(item as bigint);
+      if (integers) writer.tag(8, WireType.Varint).int64(item);
       else writer.tag(7, WireType.Bit32).float(item as number);
     }
     type(integers ? 7 : 6);

@@ -1,0 +1,1 @@
+export { type ModelFolder, openModelFolder, weightLocator } from './model-folder.ts';

@@ -1,0 +1,67 @@
+/** What every model family provides, and what it may ask of the tuning method and of the attention that is used. */
+import type { AttentionOptions, RopeConfig } from '../nn/index.ts';
+import type { Node } from '../graph/index.ts';
+
+/** Parameters as nodes. The tuning method implements it: a model file never knows what is trained. */
+export interface ParameterSource {
+  /** A parameter as f32 node. */
+  parameter(name: string): Node;
+  /** Rows of an embedding table [V, D] at token ids int64[N]: f32[N, D]. */
+  embedding(name: string, ids: Node): Node;
+  /** x f32[N, in] through the linear module (its weight [out, in], its bias if `bias`): f32[N, out]. */
+  linear(module: string, x: Node, bias?: boolean): Node;
+  /** Logits f32[R, V] through the output module, whose weight may be the embedding table `tiedTo`. */
+  outputLogits(module: string, x: Node, tiedTo: string | undefined): Node;
+}
+
+/** Attention and positions as nodes: training uses padded rows, decoding a cache. */
+export interface AttentionSource {
+  /** f32[N, 1, E/2]. */
+  readonly cos: Node;
+  readonly sin: Node;
+  /** q f32[N, H, E], k and v f32[N, K, E], positions already turned in: f32[N, H x E]. */
+  attend(layer: number, q: Node, k: Node, v: Node, options: AttentionOptions): Node;
+}
+
+/** A parameter of the checkpoint with its shape as published files have it. */
+export interface ParameterShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A linear module that adapters can sit on. */
+export interface LinearModule {
+  /** Full name, e.g. `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+/** One checkpoint's model: sizes read from its `config.json`, and its graph. */
+export interface Model {
+  readonly modelType: string;
+  readonly vocabularySize: number;
+  readonly hiddenSize: number;
+  readonly layerCount: number;
+  readonly headCount: number;
+  readonly kvHeadCount: number;
+  readonly headDim: number;
+  /** Longest sequence of the config (`max_position_embeddings`). */
+  readonly maxPositions: number;
+  readonly rope: RopeConfig;
+  readonly tiesEmbeddings: boolean;
+  /** Name of the input embedding module and of the output module. */
+  readonly inputEmbedding: string;
+  readonly outputModule: string;
+  readonly parameters: readonly ParameterShape[];
+  readonly linearModules: readonly LinearModule[];
+  /** Token ids int64[N] to f32[N, D]. */
+  embed(source: ParameterSource, ids: Node): Node;
+  /** One layer, f32[N, D] to f32[N, D]. */
+  layer(source: ParameterSource, attention: AttentionSource, index: number, x: Node): Node;
+  /** Final norm and output layer on chosen rows: f32[R, D] to f32[R, V]. */
+  logits(source: ParameterSource, x: Node): Node;
+}
+
+/** Reads a model from the parsed `config.json`; `file` names it in errors. */
+export type ModelReader = (file: string, json: unknown) => Model;

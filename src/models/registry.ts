@@ -1,0 +1,21 @@
+/** All model families by `model_type`. */
+import { UnsupportedError } from '../errors.ts';
+import type { Model, ModelReader } from './family.ts';
+import { ConfigReader } from './config-reader.ts';
+import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+
+const families: Readonly<Record<string, ModelReader>> = { llama, mistral, qwen2, qwen3 };
+
+/** The `model_type` values that can be loaded. */
+export const modelTypes: readonly string[] = Object.keys(families);
+
+/** Reads the model that a parsed `config.json` describes. Throws UnsupportedError for a family that is not here. */
+export function readModel(file: string, json: unknown): Model {
+  const type = new ConfigReader(file, json).text('model_type', 'nothing');
+  const reader = Object.hasOwn(families, type) ? families[type] : undefined;
+  if (!reader) throw new UnsupportedError('unknown-model-type', { file, type, known: modelTypes });
+  return reader(file, json);
+}

@@ -1,0 +1,3 @@
+export { inverseFrequencies, type RopeConfig, type RopeScaling, type RopeTables, ropeTables } from './rope.ts';
+export { attention, type AttentionOptions, type RowLayout, rowLayoutInputs } from './attention.ts';
+export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';

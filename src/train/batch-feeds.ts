@@ -1,0 +1,83 @@
+/** A batch of sequences as the tensors that the loss graph takes: tokens one after the other, without padding. */
+import type { Sequence } from '../data/index.ts';
+import type { Model } from '../models/index.ts';
+import { ropeTables } from '../nn/index.ts';
+import { float32, int64, type TensorValue } from '../runtime/index.ts';
+import { type DropoutSite, tokenRowInput, type TuningMethod } from '../tuning/index.ts';
+import { hashKey, mix32 } from '../util/index.ts';
+import type { DropoutKey } from './engine.ts';
+import { batchInputs } from './loss-graph.ts';
+
+export interface BatchFeeds {
+  readonly feeds: Record<string, TensorValue>;
+  /** Tokens of the batch, N. */
+  readonly tokens: number;
+  /** Trained labels, R; 0 means that there is nothing to compute. */
+  readonly labelled: number;
+  readonly weightSum: number;
+}
+
+/** Lays out a batch. The first token of a sequence is never predicted. */
+export function batchFeeds(batch: readonly Sequence[], model: Model, method: TuningMethod): BatchFeeds {
+  const lengths = batch.map(({ inputIds }) => inputIds.length);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const longest = Math.max(...lengths);
+  const ids = new Int32Array(tokens);
+  const slotToken = new Int32Array(batch.length * longest).fill(tokens);
+  const tokenSlot = new Int32Array(tokens);
+  const rows: number[] = [];
+  const labels: number[] = [];
+  const weights: number[] = [];
+  let start = 0;
+  batch.forEach((sequence, i) => {
+    ids.set(sequence.inputIds, start);
+    for (let t = 0; t < lengths[i]!; t++) {
+      slotToken[i * longest + t] = start + t;
+      tokenSlot[start + t] = i * longest + t;
+      const label = sequence.labels[t]!;
+      const weight = sequence.weights?.[t] ?? 1;
+      if (t === 0 || label < 0 || weight === 0) continue;
+      rows.push(start + t - 1);
+      labels.push(label);
+      weights.push(weight);
+    }
+    start += lengths[i]!;
+  });
+  const { cos, sin } = ropeTables(model.rope, lengths);
+  const half = model.rope.dimensions / 2;
+  const feeds: Record<string, TensorValue> = {
+    [batchInputs.tokenIds]: int64(ids),
+    [batchInputs.ropeCos]: float32(cos, [tokens, 1, half]),
+    [batchInputs.ropeSin]: float32(sin, [tokens, 1, half]),
+    slot_token: int64(slotToken),
+    token_slot: int64(tokenSlot),
+    steps: int64(Array.from({ length: longest }, (_, i) => i)),
+    label_rows: int64(rows),
+    labels: int64(labels, [labels.length, 1]),
+    label_weights: float32(Float32Array.from(weights), [weights.length, 1]),
+  };
+  if (method.movedTokenIds.length > 0) {
+    const places = new Map(method.movedTokenIds.map((id, i) => [id, i]));
+    feeds[tokenRowInput] = int64(Array.from(ids, (id) => places.get(id) ?? places.size));
+    feeds['vocabulary'] = int64(
+      Array.from({ length: model.vocabularySize }, (_, i) => i),
+      [1, model.vocabularySize],
+    );
+  }
+  return { feeds, tokens, labelled: rows.length, weightSum: weights.reduce((sum, weight) => sum + weight, 0) };
+}
+
+/** A dropout mask uint8[tokens, width]: each element a pure function of key, site and place. */
+export function dropoutMask(site: DropoutSite, tokens: number, key: DropoutKey): TensorValue {
+  const siteKey = hashKey(key.seed, 'dropout', key.step, key.microBatch, site.input);
+  const count = tokens * site.width;
+  const mask = new Uint8Array(count);
+  // two elements from the halves of one 32-bit word
+  const threshold = Math.round(site.probability * 65_536);
+  for (let i = 0; i < count; i += 2) {
+    const word = mix32(siteKey, i);
+    mask[i] = (word & 0xffff) >= threshold ? 1 : 0;
+    if (i + 1 < count) mask[i + 1] = word >>> 16 >= threshold ? 1 : 0;
+  }
+  return { dtype: 'uint8', shape: [tokens, site.width], data: mask };
+}

@@ -1,0 +1,117 @@
+/** The training engine over tensor graphs: holds what moves, feeds batches to a step plan and adds up gradients. */
+import { type ModelFolder, weightLocator } from '../checkpoint/index.ts';
+import type { Sequence } from '../data/index.ts';
+import { readTensor } from '../formats/index.ts';
+import { type CompileOptions, float32, type TensorValue } from '../runtime/index.ts';
+import type { Trainable, TuningMethod } from '../tuning/index.ts';
+import { batchFeeds, dropoutMask } from './batch-feeds.ts';
+import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
+import { segmentedPlan } from './segmented-plan.ts';
+import { gradientOutput, lossOutput, type StepPlan } from './step-plan.ts';
+import { evaluationPlan, wholePlan } from './whole-plan.ts';
+
+export interface GraphEngineOptions extends CompileOptions {
+  /** One program, or one per group of layers. */
+  readonly plan: { readonly kind: 'whole' } | { readonly kind: 'segmented'; readonly layersPerSegment: number };
+  /** Seed of start values. */
+  readonly seed: number;
+  /** Values that take the place of the start values, by trainable name (a continued adapter, a checkpoint). */
+  readonly values?: ReadonlyMap<string, Float32Array>;
+}
+
+/** Makes the engine; reads the tensors that move, maps all others when a step first needs them. */
+export async function createGraphEngine(
+  folder: ModelFolder,
+  method: TuningMethod,
+  options: GraphEngineOptions,
+): Promise<TrainEngine> {
+  const { model } = folder;
+  const locate = weightLocator(folder);
+  const parameters: TrainableTensor[] = [];
+  for (const trainable of method.trainables) {
+    const data = options.values?.get(trainable.name) ?? (await startValues(folder, trainable, options.seed));
+    const { name, shape } = trainable;
+    parameters.push({ name, shape, data, gradient: new Float32Array(data.length) });
+  }
+  const trainableFeeds: Record<string, TensorValue> = {};
+  for (const { name, shape, data } of parameters) trainableFeeds[name] = float32(data, shape);
+  const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
+  const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));
+
+  const plan: StepPlan =
+    options.plan.kind === 'whole'
+      ? wholePlan(model, method, locate, options)
+      : segmentedPlan(model, method, locate, options, options.plan.layersPerSegment);
+  const evaluation = evaluationPlan(model, method, locate, options);
+
+  return {
+    parameters,
+    accumulate: async (batch, dropout, onProgress): Promise<LossSums> => {
+      const { feeds, tokens, labelled, weightSum } = batchFeeds(batch, model, method);
+      if (labelled === 0) return { lossSum: 0, weightSum: 0 };
+      const masks = (names: readonly string[]): Record<string, TensorValue> => maskFeeds(names, sites, tokens, dropout);
+      const all = { ...feeds, ...trainableFeeds, ...(plan.kind === 'whole' ? masks([...sites.keys()]) : {}) };
+      let lossSum = 0;
+      await plan.step(
+        all,
+        masks,
+        (output, value) => {
+          const values = value.data as Float32Array;
+          if (output === lossOutput) lossSum = values[0]!;
+          else addTo(gradientByOutput.get(output)!, values);
+        },
+        onProgress,
+      );
+      return { lossSum, weightSum };
+    },
+    evaluate: async (batch: readonly Sequence[]): Promise<LossSums> => {
+      const { feeds, labelled, weightSum } = batchFeeds(batch, model, method);
+      if (labelled === 0) return { lossSum: 0, weightSum: 0 };
+      return { lossSum: await evaluation.loss({ ...feeds, ...trainableFeeds }), weightSum };
+    },
+    release: async () => {
+      await plan.release();
+      await evaluation.release();
+    },
+  };
+}
+
+function maskFeeds(
+  names: readonly string[],
+  sites: ReadonlyMap<string, TuningMethod['dropoutSites'][number]>,
+  tokens: number,
+  key: DropoutKey,
+): Record<string, TensorValue> {
+  const masks: Record<string, TensorValue> = {};
+  for (const name of names) {
+    const site = sites.get(name);
+    if (site) masks[name] = dropoutMask(site, tokens, key);
+  }
+  return masks;
+}
+
+function addTo(target: Float32Array, values: Float32Array): void {
+  for (let i = 0; i < target.length; i++) target[i]! += values[i]!;
+}
+
+async function startValues(folder: ModelFolder, trainable: Trainable, seed: number): Promise<Float32Array> {
+  const { start, shape } = trainable;
+  const count = shape.reduce((product, size) => product * size, 1);
+  const entry = (name: string): Parameters<typeof readTensor>[0] => folder.checkpoint.tensors.get(name)!;
+  switch (start.kind) {
+    case 'zeros':
+      return new Float32Array(count);
+    case 'values':
+      return start.make(seed);
+    case 'stored':
+      return readTensor(entry(start.source));
+    case 'rows': {
+      const values = new Float32Array(count);
+      const width = count / start.rows.length;
+      for (const [i, row] of start.rows.entries()) {
+        values.set(await readTensor(entry(start.source), { begin: row, end: row + 1 }), i * width);
+      }
+      return values;
+    }
+  }
+}

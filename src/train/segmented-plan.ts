@@ -1,0 +1,111 @@
+/**
+ * The segmented plan (`gradient_checkpointing`): the loss graph cut between groups of layers. Forward and backward
+ * programs are created, run and released in turn, so that memory is one segment's and the inputs of the layers; each
+ * backward program computes its forward part again.
+ */
+import { gradients } from '../autodiff/index.ts';
+import * as g from '../graph/index.ts';
+import type { Model } from '../models/index.ts';
+import { lowerGraph, type LoweredGraph } from '../onnx/index.ts';
+import { compileLowered, type CompileOptions, type TensorValue, type WeightLocator } from '../runtime/index.ts';
+import type { TuningMethod } from '../tuning/index.ts';
+import { buildLoss } from './loss-graph.ts';
+import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
+
+const border = 'border';
+const borderGradient = 'border_gradient';
+
+/** One stretch of the graph between two cuts. */
+export interface Segment {
+  /** Outputs of the forward program; undefined for the last segment, which runs once for both directions. */
+  readonly forward: Readonly<Record<string, g.Node>> | undefined;
+  /** Outputs of the backward program; undefined where nothing below its end moves. */
+  readonly backward: Readonly<Record<string, g.Node>> | undefined;
+}
+
+/** Cuts the loss graph into segments: embedding, groups of layers, head and loss. */
+export function buildSegments(model: Model, method: TuningMethod, layersPerSegment: number): Segment[] {
+  const loss = buildLoss(model, method.source(true), layersPerSegment);
+  const cuts = g.cutNodes([loss]);
+  const ends: g.Node[] = [...cuts, loss];
+  const bodies = ends.map((end, i): { end: g.Node; start: g.Node | undefined } => {
+    const cut = cuts[i - 1];
+    if (!cut) return { end, start: undefined };
+    const start = g.input(border, cut.dtype, cut.shape);
+    const [body] = g.substitute([end], new Map([[cut, start]]));
+    return { end: body!, start };
+  });
+  const movedBySegment = bodies.map(({ end }) => trainableNodes([end], method));
+  const firstMoved = movedBySegment.findIndex((moved) => moved.size > 0);
+  return bodies.map(({ end, start }, i): Segment => {
+    const last = i === bodies.length - 1;
+    const forward = last ? undefined : { [border]: end };
+    if (firstMoved < 0 || i < firstMoved) return { forward, backward: last ? { [lossOutput]: end } : undefined };
+    const moved = movedBySegment[i]!;
+    const seed = last ? g.constant([1], [1, 1]) : g.input(borderGradient, end.dtype, end.shape);
+    const below = start && i > firstMoved ? [start] : [];
+    const flows = gradients([{ output: end, seed }], [...below, ...moved.values()]);
+    const backward: Record<string, g.Node> = last ? { [lossOutput]: end } : {};
+    if (below.length > 0) backward[border] = flows[0]!;
+    [...moved.keys()].forEach((name, k) => {
+      const flow = flows[below.length + k];
+      if (flow) backward[gradientOutput(name)] = flow;
+    });
+    return { forward, backward };
+  });
+}
+
+/** Builds the segmented plan. */
+export function segmentedPlan(
+  model: Model,
+  method: TuningMethod,
+  locate: WeightLocator,
+  options: CompileOptions,
+  layersPerSegment: number,
+): StepPlan {
+  const provider = options.device === 'webgpu' ? 'webgpu' : 'cpu';
+  const lower = (outputs: Readonly<Record<string, g.Node>> | undefined): LoweredGraph | undefined =>
+    outputs && lowerGraph(outputs, provider);
+  const segments = buildSegments(model, method, layersPerSegment).map(({ forward, backward }) => ({
+    forward: lower(forward),
+    backward: lower(backward),
+  }));
+  return {
+    kind: 'segmented',
+    step: async (feeds, feedsFor, collect, onProgress) => {
+      let done = 0;
+      const runs = segments.length * 2 - 1;
+      const run = async (
+        graph: LoweredGraph,
+        extra: Readonly<Record<string, TensorValue>>,
+      ): Promise<Record<string, TensorValue>> => {
+        const program = await compileLowered(graph, locate, options);
+        try {
+          return await program.run({ ...feeds, ...extra, ...feedsFor(program.inputNames) });
+        } finally {
+          await program.release();
+          onProgress?.(++done / runs);
+        }
+      };
+      const inputs: (TensorValue | undefined)[] = [undefined];
+      for (const { forward } of segments) {
+        if (!forward) continue;
+        const x = inputs.at(-1);
+        inputs.push((await run(forward, x ? { [border]: x } : {}))[border]);
+      }
+      let arriving: TensorValue | undefined;
+      for (let i = segments.length - 1; i >= 0; i--) {
+        const graph = segments[i]!.backward;
+        if (!graph) break;
+        const x = inputs.pop();
+        const results = await run(graph, {
+          ...(x ? { [border]: x } : {}),
+          ...(arriving ? { [borderGradient]: arriving } : {}),
+        });
+        arriving = results[border];
+        for (const [name, value] of Object.entries(results)) if (name !== border) collect(name, value);
+      }
+    },
+    release: async () => {},
+  };
+}

@@ -1,0 +1,63 @@
+/** Parameters of a checkpoint as nodes: frozen weights straight from the file, or inputs where training moves them. */
+import * as g from '../graph/index.ts';
+import type { ParameterSource } from '../models/index.ts';
+
+/** A weight as it is stored. */
+export interface StoredWeight {
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
+  readonly shape: readonly number[];
+}
+
+/** What moves as a whole: these parameters become inputs of the graph, named as they are. */
+export interface MovedParameters {
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Whether a tied output layer follows a moved embedding table (full tuning), or stays with the stored one (PEFT's modules_to_save). */
+  readonly tiedOutputFollows: boolean;
+}
+
+/** The plain source: no adapters. Nodes are made once, so that the graph holds each weight once. */
+export function frozenParameters(
+  stored: ReadonlyMap<string, StoredWeight>,
+  moved: MovedParameters,
+): ParameterSource & { readonly storedWeight: (name: string) => g.Node } {
+  const nodes = new Map<string, g.Node>();
+  const once = (key: string, make: () => g.Node): g.Node => {
+    let node = nodes.get(key);
+    if (!node) nodes.set(key, (node = make()));
+    return node;
+  };
+  const storedNode = (name: string): g.Node =>
+    once(`stored ${name}`, () => {
+      const weight = stored.get(name);
+      if (!weight) throw new Error(`the checkpoint was opened without ${name}`);
+      return g.weight(name, weight.dtype, weight.shape);
+    });
+  const movedNode = (name: string): g.Node | undefined => {
+    const shape = moved.shapes.get(name);
+    return shape && once(`moved ${name}`, () => g.input(name, 'float32', shape));
+  };
+  const storedWeight = (name: string): g.Node => once(`float32 ${name}`, () => g.cast(storedNode(name), 'float32'));
+  const parameter = (name: string): g.Node => movedNode(name) ?? storedWeight(name);
+  return {
+    parameter,
+    storedWeight,
+    embedding: (name, ids) => {
+      const table = movedNode(name);
+      return table ? g.gather(table, ids) : g.cast(g.gather(storedNode(name), ids), 'float32');
+    },
+    linear: (module, x, bias) => {
+      const product = g.matmul(x, parameter(`${module}.weight`), { transposeB: true });
+      return bias ? g.add(product, parameter(`${module}.bias`)) : product;
+    },
+    outputLogits: (module, x, tiedTo) => {
+      const name = `${module}.weight`;
+      const table =
+        tiedTo === undefined || moved.shapes.has(name)
+          ? parameter(name)
+          : moved.tiedOutputFollows
+            ? parameter(tiedTo)
+            : storedWeight(tiedTo);
+      return g.matmul(x, table, { transposeB: true });
+    },
+  };
+}

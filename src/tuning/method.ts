@@ -1,0 +1,35 @@
+/** What a tuning method tells the trainer: which tensors move, where they start, and the model's parameters as nodes. */
+import type { ParameterSource } from '../models/index.ts';
+
+/** Where a tensor that moves starts. */
+export type Start =
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'values'; readonly make: (seed: number) => Float32Array }
+  /** A tensor of the checkpoint. */
+  | { readonly kind: 'stored'; readonly source: string }
+  /** Some rows of a tensor of the checkpoint. */
+  | { readonly kind: 'rows'; readonly source: string; readonly rows: readonly number[] };
+
+/** A tensor that training moves; an input of the graph under its name. */
+export interface Trainable {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly start: Start;
+}
+
+/** A dropout mask: uint8[N, width] input, 1 keeps an element. */
+export interface DropoutSite {
+  readonly input: string;
+  readonly width: number;
+  readonly probability: number;
+}
+
+/** One way of choosing what moves. */
+export interface TuningMethod {
+  readonly trainables: readonly Trainable[];
+  readonly dropoutSites: readonly DropoutSite[];
+  /** Token ids whose embedding rows move alone; empty where none do. */
+  readonly movedTokenIds: readonly number[];
+  /** The parameters as nodes; dropout only where `training`. */
+  source(training: boolean): ParameterSource;
+}

@@ -1,0 +1,65 @@
+/** The tuning methods, put together from their parts. */
+import type { Model } from '../models/index.ts';
+import { frozenParameters, type StoredWeight } from './frozen.ts';
+import { loraDropoutSites, type LoraSettings, loraTrainables, withLora } from './lora.ts';
+import type { Trainable, TuningMethod } from './method.ts';
+import { tokenRowTrainables, withTokenRows } from './token-rows.ts';
+
+/** Weights as the checkpoint stores them, by name. */
+export type StoredWeights = ReadonlyMap<string, StoredWeight>;
+
+/** What a LoRA run moves beside the adapters. */
+export interface LoraMethodSettings extends LoraSettings {
+  /** Modules that move as a whole (PEFT's modules_to_save), by full name, e.g. `lm_head`. */
+  readonly savedModules: readonly string[];
+  /** Embedding rows that move alone. */
+  readonly tokenIds: readonly number[];
+}
+
+/** Nothing moves: for generation and for evaluation of a plain checkpoint. */
+export function frozenMethod(stored: StoredWeights): TuningMethod {
+  const source = frozenParameters(stored, { shapes: new Map(), tiedOutputFollows: false });
+  return { trainables: [], dropoutSites: [], movedTokenIds: [], source: () => source };
+}
+
+/** Every weight moves, embeddings and head included; a tied head is the embedding table. */
+export function fullMethod(model: Model, stored: StoredWeights): TuningMethod {
+  const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
+  const source = frozenParameters(stored, { shapes, tiedOutputFollows: true });
+  const trainables = model.parameters.map(({ name, shape }): Trainable => ({
+    name,
+    shape,
+    start: { kind: 'stored', source: name },
+  }));
+  return { trainables, dropoutSites: [], movedTokenIds: [], source: () => source };
+}
+
+/** Low-rank adapters on linear modules, with whole modules and embedding rows where asked. */
+export function loraMethod(model: Model, stored: StoredWeights, settings: LoraMethodSettings): TuningMethod {
+  const shapes = new Map<string, readonly number[]>();
+  const saved: Trainable[] = [];
+  const table = `${model.inputEmbedding}.weight`;
+  for (const module of settings.savedModules) {
+    const name = `${module}.weight`;
+    const tiedCopy = module === model.outputModule && model.tiesEmbeddings;
+    const source = tiedCopy ? table : name;
+    const shape = model.parameters.find((parameter) => parameter.name === source)!.shape;
+    shapes.set(name, shape);
+    saved.push({ name, shape, start: { kind: 'stored', source } });
+  }
+  const base = frozenParameters(stored, { shapes, tiedOutputFollows: false });
+  const rowSettings = {
+    ids: settings.tokenIds,
+    table,
+    width: model.hiddenSize,
+    vocabularySize: model.vocabularySize,
+  };
+  const hasRows = settings.tokenIds.length > 0;
+  const withRows = hasRows ? withTokenRows(base, rowSettings) : base;
+  return {
+    trainables: [...loraTrainables(settings), ...saved, ...(hasRows ? tokenRowTrainables(rowSettings) : [])],
+    dropoutSites: loraDropoutSites(settings),
+    movedTokenIds: settings.tokenIds,
+    source: (training) => withLora(withRows, settings, training),
+  };
+}

@@ -1,0 +1,29 @@
+/** Which linear modules a `lora_target` means. */
+import { ConfigError } from '../errors.ts';
+import type { LinearModule, Model } from '../models/index.ts';
+
+/**
+ * The modules that the names choose: `all` is every linear module but the output layer, as LLaMA-Factory's; any other
+ * name is the end of a module's name (`q_proj`, `self_attn.q_proj`), as PEFT's.
+ * @throws ConfigError naming the targets that no module has, with those that there are.
+ */
+export function targetModules(model: Model, targets: readonly string[]): LinearModule[] {
+  const wanted = new Set(targets);
+  const all = wanted.delete('all') || wanted.delete('all-linear');
+  const found = new Set<string>();
+  const chosen = model.linearModules.filter(({ name }) => {
+    const matching = [...wanted].filter((target) => name === target || name.endsWith(`.${target}`));
+    for (const target of matching) found.add(target);
+    return matching.length > 0 || (all && name !== model.outputModule);
+  });
+  const unknown = [...wanted].filter((target) => !found.has(target));
+  if (unknown.length > 0) {
+    throw new ConfigError('unknown-lora-target', { targets: unknown, available: shortNames(model.linearModules) });
+  }
+  return chosen;
+}
+
+/** The last parts of the modules' names, each once. */
+export function shortNames(modules: readonly LinearModule[]): string[] {
+  return [...new Set(modules.map(({ name }) => name.slice(name.lastIndexOf('.') + 1)))];
+}
