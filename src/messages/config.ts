@@ -1,6 +1,149 @@
 /** Texts about settings and the command line. */
-export const configMessages = {
-  'config-problems': (f: { problems: readonly string[] }) => f.problems.join('\n'),
+
+/** What a value must be: the part of a JSON schema that a text can be made of. */
+export interface ValueRequirement {
+  readonly type?: string | undefined;
+  readonly enum?: readonly (string | number | boolean)[] | undefined;
+  readonly const?: string | number | boolean | undefined;
+  readonly minimum?: number | undefined;
+  readonly maximum?: number | undefined;
+  readonly exclusiveMinimum?: number | undefined;
+  readonly exclusiveMaximum?: number | undefined;
+  readonly minItems?: number | undefined;
+  readonly minLength?: number | undefined;
+  readonly items?: ValueRequirement | undefined;
+  readonly anyOf?: readonly ValueRequirement[] | undefined;
+  readonly properties?: Readonly<Record<string, ValueRequirement>> | undefined;
+  /** A way of writing that the type does not say: `bytes` is a size such as 8GB. */
+  readonly reading?: string | undefined;
+  /** A rule beyond the range: see `ruleTexts`. */
+  readonly rule?: string | undefined;
+}
+
+const ruleTexts: Readonly<Record<string, string>> = {
+  'fraction-or-integer': 'a share below 1 or a whole number',
+  'unset-or-positive': '-1 (not set) or a whole number from 1 on',
+};
+
+/** Largest whole number that JSON schema names where a schema sets no limit of its own. */
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+
+function rangeText(r: ValueRequirement): string {
+  const parts: string[] = [];
+  if (r.minimum !== undefined && r.minimum !== -NO_LIMIT) parts.push(`at least ${r.minimum}`);
+  if (r.exclusiveMinimum !== undefined) parts.push(`above ${r.exclusiveMinimum}`);
+  if (r.maximum !== undefined && r.maximum !== NO_LIMIT) parts.push(`at most ${r.maximum}`);
+  if (r.exclusiveMaximum !== undefined) parts.push(`below ${r.exclusiveMaximum}`);
+  return parts.length === 0 ? '' : `, ${parts.join(' and ')}`;
+}
+
+/** A requirement in words: `a whole number, at least 1`, `one of a, b, c`. */
+export function requirementText(r: ValueRequirement): string {
+  if (r.rule !== undefined && ruleTexts[r.rule] !== undefined) return ruleTexts[r.rule]!;
+  if (r.reading === 'bytes') return 'a size such as 8GB or 800MB, at least 1MB';
+  if (r.anyOf !== undefined) return r.anyOf.map(requirementText).join(', or ');
+  if (r.enum !== undefined) return r.enum.length === 1 ? String(r.enum[0]) : `one of ${r.enum.join(', ')}`;
+  if (r.const !== undefined) return String(r.const);
+  switch (r.type) {
+    case 'integer':
+      return `a whole number${rangeText(r)}`;
+    case 'number':
+      return `a number${rangeText(r)}`;
+    case 'boolean':
+      return 'true or false';
+    case 'array':
+      return r.items?.enum === undefined
+        ? `a list (or one text with commas) of ${r.items?.type === 'integer' ? 'whole numbers' : 'names'}`
+        : `one or more of ${r.items.enum.join(', ')}`;
+    case 'object':
+      return `a mapping with the keys ${Object.keys(r.properties ?? {}).join(', ')}`;
+    default:
+      return r.minLength === undefined ? 'a text' : 'a text that is not empty';
+  }
+}
+
+const didYouMean = (suggestion: string | undefined): string => (suggestion ? `. Did you mean "${suggestion}"?` : '');
+
+/** One wrong setting each; `where` is `FILE:LINE:COLUMN`, `command line: key=value` or a name for options of the API. */
+const problemTexts = {
   'unknown-key': (f: { where: string; key: string; suggestion?: string | undefined }) =>
-    `${f.where}: unknown key "${f.key}".${f.suggestion ? ` Did you mean "${f.suggestion}"?` : ''}`,
+    `${f.where}: unknown key "${f.key}"${didYouMean(f.suggestion)}`,
+  'wrong-value': (f: {
+    where: string;
+    key: string;
+    expected: ValueRequirement;
+    actual: string;
+    suggestion?: string | undefined;
+  }) => `${f.where}: ${f.key} must be ${requirementText(f.expected)}, got ${f.actual}${didYouMean(f.suggestion)}`,
+  'refused-setting': (f: { where: string; key: string; actual: string; remedy: string }) =>
+    `${f.where}: ${f.key}: ${f.actual} is not supported yet. ${f.remedy}`,
+  'duplicate-key': (f: { where: string; key: string }) => `${f.where}: key "${f.key}" must stand once, got it twice`,
+  'config-syntax': (f: { where: string; reason: string }) => `${f.where}: ${f.reason}`,
+  'config-not-a-mapping': (f: { where: string; actual: string }) =>
+    `${f.where}: a configuration must be a mapping of keys to values, got ${f.actual}`,
+  'config-unreadable': (f: { where: string; reason: string }) =>
+    `${f.where}: the configuration cannot be read: ${f.reason}`,
+  'config-too-large': (f: { where: string; bytes: number; maxBytes: number }) =>
+    `${f.where}: a configuration must have at most ${f.maxBytes} bytes, got ${f.bytes}`,
+  'config-encoding': (f: { where: string; encoding: string }) =>
+    `${f.where}: a configuration must be UTF-8, got ${f.encoding}. Save it as UTF-8`,
+  'config-too-deep': (f: { where: string; maxDepth: number }) =>
+    `${f.where}: values must be nested at most ${f.maxDepth} deep, got more`,
+  'too-many-aliases': (f: { where: string; maxAliases: number }) =>
+    `${f.where}: YAML aliases must expand to at most ${f.maxAliases} values, got more`,
+  'not-a-setting': (f: { where: string; argument: string; suggestion?: string | undefined }) =>
+    `${f.where}: arguments after the configuration must be key=value, got "${f.argument}"${didYouMean(f.suggestion)}`,
+  'missing-key': (f: { where: string; key: string; command: string }) =>
+    `${f.where}: ${f.command} needs ${f.key}, got none`,
+  'setting-needs': (f: { where: string; setting: string; needs: readonly string[] }) =>
+    `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got neither`,
+  'settings-exclude': (f: { where: string; setting: string; other: string; remedy?: string | undefined }) =>
+    `${f.where}: ${f.setting} cannot stand together with ${f.other}${f.remedy ? `. ${f.remedy}` : ''}`,
+  'limits-exceed-cutoff': (f: { where: string; setting: string; length: number; cutoffLength: number }) =>
+    `${f.where}: ${f.setting} must fit into cutoff_len, got ${f.length} against ${f.cutoffLength}. Set cutoff_len=${f.length} or lower the limits`,
+  'save-off-beat': (f: { where: string; saveSteps: number; evalSteps: number }) =>
+    `${f.where}: with load_best_model_at_end save_steps must be a multiple of eval_steps, got ${f.saveSteps} and ${f.evalSteps}`,
+};
+
+/** A wrong setting: its code and fields. */
+export type ConfigProblem = {
+  [C in keyof typeof problemTexts]: { readonly code: C; readonly fields: Parameters<(typeof problemTexts)[C]>[0] };
+}[keyof typeof problemTexts];
+
+/** The text of one wrong setting. */
+export function configProblemText(problem: ConfigProblem): string {
+  const render = problemTexts[problem.code] as (fields: ConfigProblem['fields']) => string;
+  return render(problem.fields);
+}
+
+/** Most lines of a message; more problems are counted. */
+const MAX_LINES = 15;
+
+/** Things that are said about a valid configuration. */
+const noticeTexts = {
+  'ignored-keys': (f: { where: string; keys: readonly string[] }) =>
+    `${f.where}: without effect here: ${f.keys.join(', ')}`,
+  'computed-in-f32': (f: { keys: readonly string[] }) =>
+    `${f.keys.join(', ')}: accepted; the arithmetic is f32 on this device`,
+};
+
+/** A notice: its code and fields. */
+export type ConfigNotice = {
+  [C in keyof typeof noticeTexts]: { readonly code: C; readonly fields: Parameters<(typeof noticeTexts)[C]>[0] };
+}[keyof typeof noticeTexts];
+
+/** The text of one notice. */
+export function configNoticeText(notice: ConfigNotice): string {
+  const render = noticeTexts[notice.code] as (fields: ConfigNotice['fields']) => string;
+  return render(notice.fields);
+}
+
+export const configMessages = {
+  ...problemTexts,
+  ...noticeTexts,
+  'config-problems': (f: { problems: readonly ConfigProblem[] }) => {
+    const lines = f.problems.map(configProblemText);
+    if (lines.length <= MAX_LINES) return lines.join('\n');
+    return [...lines.slice(0, MAX_LINES - 1), `... and ${lines.length - MAX_LINES + 1} more`].join('\n');
+  },
 };

@@ -1,0 +1,17 @@
+export { toCamelCase, toSnakeCase, type CamelCase } from './camel-case.ts';
+export { parseSize } from './coerce.ts';
+export {
+  configFromOptions,
+  loadConfig,
+  MAX_CONFIG_BYTES,
+  parseConfig,
+  type ConfigSource,
+  type FettleOptions,
+  type LoadedConfig,
+} from './load.ts';
+export { isOverride } from './overrides.ts';
+export { configReference, type ConfigReference, type KeyReference } from './reference.ts';
+export { stepsOf, type FettleConfig, type Overlong } from './resolve.ts';
+export { compareForResume, contentKeys, runIdentity, type ConfigDifference } from './resume.ts';
+export { configKeys, keyStatus, type ConfigKey } from './schema.ts';
+export { suggestKey, type Provenance } from './settings.ts';

@@ -1,0 +1,23 @@
+/** Keys of the machine: device, threads, memory, processes. */
+import { z } from 'zod';
+import { keysOf, positiveInteger } from '../key.ts';
+
+const key = keysOf('Machine');
+
+export const machineKeys = {
+  device: key(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'Where the arithmetic runs.'),
+  threads: key(
+    positiveInteger.max(1024).optional(),
+    'Threads of the arithmetic. Another number on resume may change the last bits.',
+    {
+      defaultText: 'the number of cores',
+      resume: 'free',
+    },
+  ),
+  memory_limit: key(
+    z.number().int().min(1_000_000).optional(),
+    'Most memory that the trainer may use: 8GB, 800MB or a number of bytes. 1 GB is 10^9 bytes.',
+    { reading: 'bytes', defaultText: 'the free memory of the machine' },
+  ),
+  detach: key(z.boolean().default(false), 'Let the trainer live on when the terminal closes.', { resume: 'free' }),
+};

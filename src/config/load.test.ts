@@ -1,0 +1,372 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ConfigError } from '../errors.ts';
+import { configNoticeText } from '../messages/config.ts';
+import { configFromOptions, loadConfig, parseConfig, type ConfigSource } from './index.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'fettle-config-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function problemsOf(act: () => unknown): readonly string[] {
+  try {
+    act();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message.split('\n');
+  }
+  throw new Error('no error was thrown');
+}
+
+const parse = (text: string, source: Omit<ConfigSource, 'file'> = {}) => parseConfig(text, 'train.yaml', source);
+const config = (text: string, ...overrides: string[]) => parse(text, { overrides }).config;
+const problems = (text: string, ...overrides: string[]) => problemsOf(() => parse(text, { overrides }));
+
+/** examples/train_lora/qwen3_lora_sft.yaml of LLaMA-Factory, with the values of its HEAD. */
+const llamaFactoryExample = `
+### model
+model_name_or_path: Qwen/Qwen3-4B-Instruct-2507
+trust_remote_code: true
+
+### method
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 8
+lora_target: all
+
+### dataset
+dataset: identity,alpaca_en_demo
+template: qwen3_nothink
+cutoff_len: 2048
+max_samples: 1000
+preprocessing_num_workers: 16
+dataloader_num_workers: 4
+
+### output
+output_dir: saves/qwen3-4b/lora/sft
+logging_steps: 10
+save_steps: 500
+plot_loss: true
+overwrite_output_dir: true
+save_only_model: false
+report_to: none  # choices: [none, wandb, tensorboard, swanlab, mlflow]
+
+### train
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+bf16: true
+ddp_timeout: 180000000
+resume_from_checkpoint: null
+`;
+
+describe('a configuration of LLaMA-Factory', () => {
+  test('is read, with one notice for what has no effect and one for bf16', () => {
+    const { config, notices, provenance } = parse(llamaFactoryExample);
+    expect(config).toMatchObject({
+      model_name_or_path: 'Qwen/Qwen3-4B-Instruct-2507',
+      dataset: ['identity', 'alpaca_en_demo'],
+      lora_rank: 8,
+      lora_alpha: 16,
+      lora_target: 'all',
+      learning_rate: 1e-4,
+      lr_scheduler_type: 'cosine',
+      warmup_ratio: 0.1,
+      max_samples: 1000,
+      report_to: [],
+      do_train: true,
+      do_eval: false,
+      packing: false,
+      overlong: 'drop',
+    });
+    expect(config.resume_from_checkpoint).toBeUndefined();
+    expect(notices.map(configNoticeText)).toEqual([
+      'train.yaml: without effect here: trust_remote_code, preprocessing_num_workers, dataloader_num_workers, save_only_model, ddp_timeout',
+      'bf16: accepted; the arithmetic is f32 on this device',
+    ]);
+    expect(provenance.get('lora_rank')).toEqual({ origin: 'file', where: 'train.yaml:10:12' });
+    expect(provenance.get('weight_decay')).toEqual({ origin: 'default', where: 'default' });
+  });
+
+  test('has their defaults, and ours where the contract says so', () => {
+    expect(config('')).toMatchObject({
+      learning_rate: 5e-5,
+      per_device_train_batch_size: 8,
+      gradient_accumulation_steps: 1,
+      num_train_epochs: 3,
+      lr_scheduler_type: 'linear',
+      warmup_steps: 0,
+      warmup_ratio: 0,
+      weight_decay: 0,
+      max_grad_norm: 1,
+      save_steps: 500,
+      seed: 42,
+      data_seed: 42,
+      lora_rank: 8,
+      lora_alpha: 16,
+      lora_target: 'all',
+      cutoff_len: 2048,
+      logging_steps: 10,
+      plot_loss: true,
+      group_by_length: true,
+      temperature: 0.95,
+      top_p: 0.7,
+      top_k: 50,
+      max_new_tokens: 1024,
+    });
+    expect(config('').gradient_checkpointing).toBeUndefined();
+  });
+});
+
+describe('writing', () => {
+  test('numbers, booleans, lists and texts are read however people write them', () => {
+    const read = config(
+      [
+        'learning_rate: "1e-4"',
+        'max_samples: 1_000',
+        'plot_loss: no',
+        'lora_target: [q_proj, v_proj]',
+        'additional_target: embed_tokens, lm_head',
+        'output_dir: 007',
+        'default_system: 1.50',
+        'trainable_token_indices: 5,6',
+        'memory_limit: 1.5GB',
+        'evaluation_strategy: no',
+        'lr_scheduler_kwargs: \'{"power": "2"}\'',
+        'optim: adamw_torch_fused',
+        'resume_from_checkpoint: false',
+      ].join('\n'),
+    );
+    expect(read).toMatchObject({
+      learning_rate: 1e-4,
+      max_samples: 1000,
+      plot_loss: false,
+      lora_target: ['q_proj', 'v_proj'],
+      additional_target: ['embed_tokens', 'lm_head'],
+      output_dir: '007',
+      default_system: '1.50',
+      trainable_token_indices: [5, 6],
+      memory_limit: 1_500_000_000,
+      eval_strategy: 'no',
+      lr_scheduler_kwargs: { power: 2 },
+      optim: 'adamw_torch',
+      resume_from_checkpoint: false,
+    });
+  });
+
+  test('arguments go before the file, reach into mappings, and may hold any character', () => {
+    const read = config(
+      'lora_rank: 4\nlr_scheduler_kwargs: {power: 2}\nval_size: 0.1',
+      'lora_rank=16',
+      'lora_rank=32',
+      'lr_scheduler_kwargs.lr_end=1e-7',
+      'default_system=You are: a #bot',
+      'output_dir=C:\\runs\\a',
+      'lora_target=q_proj,v_proj',
+      'template="none"',
+      'val_size=null',
+    );
+    expect(read).toMatchObject({
+      lora_rank: 32,
+      lora_alpha: 64,
+      lr_scheduler_kwargs: { power: 2, lr_end: 1e-7 },
+      default_system: 'You are: a #bot',
+      output_dir: 'C:\\runs\\a',
+      lora_target: ['q_proj', 'v_proj'],
+      template: 'none',
+      val_size: 0,
+    });
+  });
+
+  test('newer and older names of transformers mean the same', () => {
+    expect(config('train_sampling_strategy: sequential').disable_shuffling).toBe(true);
+    expect(config('train_sampling_strategy: random').group_by_length).toBe(false);
+    expect(config('warmup_steps: 0.1')).toMatchObject({ warmup_steps: 0, warmup_ratio: 0.1 });
+    expect(config('disable_gradient_checkpointing: true').gradient_checkpointing).toBe(false);
+    expect(config('disable_gradient_checkpointing: false').gradient_checkpointing).toBeUndefined();
+    expect(config('preserve_thinking: true').history_thinking).toBe('keep');
+  });
+
+  test('JSON is read, with line and column', () => {
+    expect(parseConfig('{\n\t"lora_rank": 4,\n\t"dataset": ["a"]\n}', 'a.json').config).toMatchObject({
+      lora_rank: 4,
+      dataset: ['a'],
+    });
+    expect(problemsOf(() => parseConfig('{\n\t"lora_rank": 0\n}', 'a.json'))).toEqual([
+      'a.json:2:15: lora_rank must be a whole number, at least 1, got 0',
+    ]);
+  });
+});
+
+describe('errors', () => {
+  test('come all together, in reading order, with line and column and what to write instead', () => {
+    expect(
+      problems(
+        [
+          'lora_rnak: 8',
+          'cutoff_len: 20x8',
+          'lr_scheduler_type: cosin',
+          'report_to: [wandb]',
+          'quantization_bit: 4',
+          'output_dir: a',
+          'output_dir: b',
+          'lr_scheduler_kwargs: {num_cycle: 2}',
+          'max_seq_length: 3',
+          'lora_dropout: 1',
+          'stage: dpo',
+          'max_steps: 0',
+          'logging_steps: 2.5',
+          'lora_target: []',
+        ].join('\n'),
+        'loraa_alpha=1',
+        'learning_rate=fast',
+        'lora_alpha',
+      ),
+    ).toMatchInlineSnapshot(`
+      [
+        "train.yaml:1:1: unknown key "lora_rnak". Did you mean "lora_rank"?",
+        "train.yaml:2:13: cutoff_len must be a whole number, at least 1, got "20x8"",
+        "train.yaml:3:20: lr_scheduler_type must be one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, got "cosin". Did you mean "cosine"?",
+        "train.yaml:4:12: report_to: "wandb" is not supported yet. Use tensorboard or none",
+        "train.yaml:5:19: quantization_bit: 4 is not supported yet. Leave it out: the base model is used in its own number format",
+        "train.yaml:7:1: key "output_dir" must stand once, got it twice",
+        "train.yaml:8:22: unknown key "lr_scheduler_kwargs.num_cycle". Did you mean "lr_scheduler_kwargs.num_cycles"?",
+        "train.yaml:9:1: unknown key "max_seq_length". Did you mean "cutoff_len"?",
+        "train.yaml:10:15: lora_dropout must be a number, at least 0 and below 1, got 1",
+        "train.yaml:11:8: stage: "dpo" is not supported yet. Use sft (instruction data) or pt (plain text)",
+        "train.yaml:12:12: max_steps must be -1 (not set) or a whole number from 1 on, got 0",
+        "train.yaml:13:16: logging_steps must be a share below 1 or a whole number, got 2.5",
+        "train.yaml:14:14: lora_target must be all, or a list (or one text with commas) of names, got []",
+        "command line: arguments after the configuration must be key=value, got "lora_alpha". Did you mean "lora_alpha=..."?",
+        "... and 2 more",
+      ]
+    `);
+  });
+
+  test('more than fifteen are counted', () => {
+    const many = Array.from({ length: 40 }, (_, i) => `key_${i}_zzzzzzzz: 1`).join('\n');
+    const lines = problems(many);
+    expect(lines).toHaveLength(15);
+    expect(lines[14]).toBe('... and 26 more');
+  });
+
+  test.each([
+    ['use_dora: true', 'train.yaml:1:11: use_dora: true is not supported yet. Leave it out: use plain LoRA'],
+    ['optim: paged_adamw_8bit', 'train.yaml:1:8: optim: "paged_adamw_8bit" is not supported yet. Use adamw_torch'],
+    [
+      'finetuning_type: freeze',
+      'train.yaml:1:18: finetuning_type: "freeze" is not supported yet. Use lora, or additional_target for whole modules',
+    ],
+    ['do_eval: true', 'train.yaml:1:10: do_eval: true needs eval_dataset or val_size, got neither'],
+    [
+      'dataset: a\nval_size: 0.1\neval_dataset: b',
+      'train.yaml:2:11: val_size cannot stand together with eval_dataset. Leave one of them out',
+    ],
+    [
+      'load_best_model_at_end: true',
+      'train.yaml:1:25: load_best_model_at_end: true needs eval_strategy: steps or eval_strategy: epoch, got neither',
+    ],
+    [
+      'dataset: a\nval_size: 9\neval_strategy: steps\neval_steps: 40\nsave_steps: 60\nload_best_model_at_end: true',
+      'train.yaml:5:13: with load_best_model_at_end save_steps must be a multiple of eval_steps, got 60 and 40',
+    ],
+    [
+      'mask_history: true\ntrain_on_prompt: true',
+      'train.yaml:1:15: mask_history cannot stand together with train_on_prompt. Leave one of them out',
+    ],
+    ['stage: pt\nneat_packing: true', 'train.yaml:2:15: neat_packing: true needs stage: sft, got neither'],
+    [
+      'finetuning_type: full\nadapter_name_or_path: a',
+      'train.yaml:2:23: adapter_name_or_path needs finetuning_type: lora, got neither',
+    ],
+    [
+      'max_prompt_length: 2000\nmax_response_length: 100',
+      'train.yaml:1:20: max_prompt_length + max_response_length must fit into cutoff_len, got 2100 against 2048. Set cutoff_len=2100 or lower the limits',
+    ],
+    [
+      'evaluation_strategy: steps\neval_strategy: steps\nval_size: 3\ndataset: a',
+      'train.yaml:2:1: eval_strategy cannot stand together with evaluation_strategy',
+    ],
+    ['- a', 'train.yaml:1:1: a configuration must be a mapping of keys to values, got a list'],
+    ['a: [1,\nb', 'train.yaml:2:1: flow sequence in block collection must be sufficiently indented and end with a ]'],
+    [`a: ${'['.repeat(100_000)}`, 'train.yaml:1:68: values must be nested at most 64 deep, got more'],
+    [
+      `seed:\n${'- '.repeat(20_000)}1`,
+      expect.stringMatching(/^train.yaml:2:\d+: values must be nested at most 64 deep, got more$/) as string,
+    ],
+    ['__proto__: 1', 'train.yaml:1:1: unknown key "__proto__"'],
+  ] as readonly (readonly [string, string])[])('%s', (text, message) => {
+    expect(problems(text)).toEqual(expect.arrayContaining([message]));
+  });
+
+  test('neutral values of refused keys and details of refused methods are accepted', () => {
+    const { notices } = parse(
+      'use_dora: false\nquantization_bit: null\nmix_strategy: concat\npref_beta: 0.1\nneftune_noise_alpha: 0\nplugins: []\nrope_scaling: none',
+    );
+    expect(notices.map(configNoticeText)).toEqual(['train.yaml: without effect here: pref_beta']);
+  });
+
+  test('aliases are bounded', () => {
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x,x]',
+      'b: &b [*a,*a,*a,*a,*a,*a,*a,*a]',
+      'c: &c [*b,*b,*b,*b,*b,*b,*b,*b]',
+      'dataset: [*c,*c,*c,*c,*c]',
+    ].join('\n');
+    expect(problems(bomb)).toContain('train.yaml:4:10: YAML aliases must expand to at most 100 values, got more');
+    expect(config('output_dir: &o runs\nexport_dir: *o').export_dir).toBe('runs');
+  });
+
+  test('keys that the command needs are asked for', () => {
+    expect(
+      problemsOf(() => parse('lora_rank: 8', { requires: ['model_name_or_path', 'dataset'], command: 'train' })),
+    ).toEqual(['train.yaml: train needs model_name_or_path, got none', 'train.yaml: train needs dataset, got none']);
+  });
+});
+
+describe('files', () => {
+  test('a byte order mark is read; UTF-16, folders, missing and huge files are refused by name', () => {
+    const write = (name: string, content: string | Uint8Array): string => {
+      const file = join(folder, name);
+      writeFileSync(file, content);
+      return file;
+    };
+    expect(loadConfig({ file: write('bom.yaml', '\uFEFFlora_rank: 4\r\nseed: 1\r\n') }).config.lora_rank).toBe(4);
+    const utf16 = write('utf16.yaml', Buffer.from('\uFEFFlora_rank: 4', 'utf16le'));
+    expect(problemsOf(() => loadConfig({ file: utf16 }))).toEqual([
+      `${utf16}: a configuration must be UTF-8, got UTF-16. Save it as UTF-8`,
+    ]);
+    expect(problemsOf(() => loadConfig({ file: folder }))).toEqual([
+      `${folder}: the configuration cannot be read: it is a folder`,
+    ]);
+    const missing = join(folder, 'none.yaml');
+    expect(problemsOf(() => loadConfig({ file: missing }))).toEqual([
+      `${missing}: the configuration cannot be read: no such file`,
+    ]);
+    const huge = write('huge.yaml', '#'.repeat(1_000_001));
+    expect(problemsOf(() => loadConfig({ file: huge }))).toEqual([
+      `${huge}: a configuration must have at most 1000000 bytes, got 1000001`,
+    ]);
+  });
+
+  test('everything may be said on the command line alone', () => {
+    const { config } = loadConfig({ overrides: ['model_name_or_path=m', 'dataset=a,b', 'do_eval=true', 'val_size=2'] });
+    expect(config).toMatchObject({ model_name_or_path: 'm', dataset: ['a', 'b'], do_eval: true, do_train: false });
+  });
+});
+
+describe('options of the API', () => {
+  test('are the same keys in camelCase', () => {
+    const { config } = configFromOptions({ modelNameOrPath: 'm', loraRank: 4, topK: 7, dataset: ['a'], bf16: true });
+    expect(config).toMatchObject({ model_name_or_path: 'm', lora_rank: 4, lora_alpha: 8, top_k: 7, dataset: ['a'] });
+    expect(problemsOf(() => configFromOptions({ loraRank: 0, ...({ loraRnak: 3 } as object) }))).toEqual([
+      'options: unknown key "loraRnak". Did you mean "loraRank"?',
+      'options: loraRank must be a whole number, at least 1, got 0',
+    ]);
+  });
+});

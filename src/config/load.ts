@@ -1,0 +1,201 @@
+/** A configuration from a file, from `key=value` arguments and from options of the API. All errors come together. */
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { ConfigError } from '../errors.ts';
+import type { ConfigNotice, ConfigProblem } from '../messages/config.ts';
+import type { MessageFields } from '../messages/index.ts';
+import { type CamelCase, toCamelCase, toSnakeCase } from './camel-case.ts';
+import type { Entry } from './entry.ts';
+import { parseOverrides } from './overrides.ts';
+import { resolveConfig, type FettleConfig } from './resolve.ts';
+import { checkRules, type RuleContext } from './rules.ts';
+import { configKeys, type ConfigKey, configSchema } from './schema.ts';
+import { readSettings, type Provenance } from './settings.ts';
+import { parseEntries, type ParsedEntries } from './yaml-entries.ts';
+import type { z } from 'zod';
+
+/** A configuration is a page of text; a larger file was given by mistake and is not read. */
+export const MAX_CONFIG_BYTES = 1_000_000;
+
+/** A checked configuration and what is to be said about it. */
+export interface LoadedConfig {
+  readonly config: FettleConfig;
+  /** Said once, before the command does its work. */
+  readonly notices: readonly ConfigNotice[];
+  /** Where each key's value comes from. */
+  readonly provenance: ReadonlyMap<ConfigKey, Provenance>;
+}
+
+/** Where a configuration comes from. */
+export interface ConfigSource {
+  /** Path of a YAML or JSON file. */
+  readonly file?: string | undefined;
+  /** `key=value` arguments, which go before the file. */
+  readonly overrides?: readonly string[];
+  /** Keys that the command cannot do without. */
+  readonly requires?: readonly ConfigKey[];
+  /** Name of the command, for a missing key. */
+  readonly command?: string;
+}
+
+function problem(code: 'config-unreadable', where: string, reason: string): ParsedEntries {
+  return { entries: [], problems: [{ code, fields: { where, reason } }] };
+}
+
+/** UTF-16 files begin with a mark, or show a zero byte beside an ASCII letter. */
+function encodingOf(bytes: Uint8Array): string | undefined {
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) return 'UTF-16';
+  if (bytes.length > 1 && (bytes[0] === 0) !== (bytes[1] === 0)) return 'UTF-16';
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return undefined;
+  } catch {
+    return 'bytes that are not UTF-8';
+  }
+}
+
+/** Reads the settings of a file; what is wrong with the file comes back as problems. */
+function readEntries(file: string): ParsedEntries {
+  let bytes: Buffer;
+  try {
+    const handle = openSync(file, 'r');
+    try {
+      const stats = fstatSync(handle);
+      if (stats.isDirectory()) return problem('config-unreadable', file, 'it is a folder');
+      if (stats.size > MAX_CONFIG_BYTES) {
+        return {
+          entries: [],
+          problems: [
+            { code: 'config-too-large', fields: { where: file, bytes: stats.size, maxBytes: MAX_CONFIG_BYTES } },
+          ],
+        };
+      }
+      bytes = readFileSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return problem('config-unreadable', file, code === 'ENOENT' ? 'no such file' : (code ?? String(error)));
+  }
+  const encoding = encodingOf(bytes);
+  if (encoding !== undefined) {
+    return { entries: [], problems: [{ code: 'config-encoding', fields: { where: file, encoding } }] };
+  }
+  return parseEntries(bytes.toString('utf8').replace(/^\uFEFF/, ''), file);
+}
+
+/** Problems in reading order: lines of the file, then the command line. */
+function inReadingOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+  const rank = (item: ConfigProblem): number => {
+    const match = /:(\d+):(\d+)$/.exec(item.fields.where);
+    return match === null ? Number.POSITIVE_INFINITY : Number(match[1]) * 1e6 + Number(match[2]);
+  };
+  return problems
+    .map((item, index) => ({ item, index, rank: rank(item) }))
+    .sort((a, b) => (a.rank === b.rank ? a.index - b.index : a.rank - b.rank))
+    .map(({ item }) => item);
+}
+
+/** With these the file's settings are not known, so that nothing can be said about what is missing. */
+const fileCodes: ReadonlySet<string> = new Set([
+  'config-unreadable',
+  'config-syntax',
+  'config-too-large',
+  'config-too-deep',
+  'config-encoding',
+  'config-not-a-mapping',
+]);
+
+function check(
+  parts: readonly ParsedEntries[],
+  source: string,
+  requires: readonly ConfigKey[],
+  command: string,
+): LoadedConfig {
+  const settings = readSettings(
+    parts.flatMap((part) => part.entries),
+    source,
+  );
+  const problems: ConfigProblem[] = [...parts.flatMap((part) => part.problems), ...settings.problems];
+  const unreadable = problems.some((item) => fileCodes.has(item.code));
+  const context: RuleContext = {
+    isSet: (key) => settings.places.has(key),
+    where: (key) => settings.places.get(key)?.where ?? source,
+  };
+  const config = resolveConfig(settings.parsed, context.isSet);
+  if (!unreadable) {
+    for (const key of requires) {
+      const value = config[key];
+      const missing = value === undefined || (Array.isArray(value) && value.length === 0);
+      if (missing && !context.isSet(key)) {
+        problems.push({ code: 'missing-key', fields: { where: source, key, command } });
+      }
+    }
+    // A rule would speak of values that were not read.
+    if (settings.problems.length === 0) problems.push(...checkRules(config, context));
+  }
+  if (problems.length > 0) throw new ConfigError('config-problems', { problems: inReadingOrder(problems) });
+  const provenance = new Map<ConfigKey, Provenance>();
+  for (const key of configKeys) {
+    provenance.set(key, settings.places.get(key) ?? { origin: 'default', where: 'default' });
+  }
+  return { config, notices: settings.notices, provenance };
+}
+
+/**
+ * Reads and checks a configuration.
+ * @throws ConfigError `config-problems` with every problem of the file and of the arguments.
+ */
+export function loadConfig(source: ConfigSource): LoadedConfig {
+  const file = source.file === undefined ? { entries: [], problems: [] } : readEntries(source.file);
+  const overrides = parseOverrides(source.overrides ?? [], file.entries);
+  const requires = source.requires ?? [];
+  return check([file, overrides], source.file ?? 'command line', requires, source.command ?? 'fettle');
+}
+
+/** A configuration from the text of a file, as {@link loadConfig} reads it; for the web page and for tests. */
+export function parseConfig(text: string, file: string, source: Omit<ConfigSource, 'file'> = {}): LoadedConfig {
+  const parsed = parseEntries(text, file);
+  const overrides = parseOverrides(source.overrides ?? [], parsed.entries);
+  return check([parsed, overrides], file, source.requires ?? [], source.command ?? 'fettle');
+}
+
+/** Options of the TypeScript API: the keys of a configuration in camelCase. */
+export type FettleOptions = {
+  [K in keyof z.input<typeof configSchema> as CamelCase<K & string>]?: z.input<typeof configSchema>[K];
+};
+
+/** camelCase name -> key, for every supported key. */
+const snakeNames: ReadonlyMap<string, string> = new Map(configKeys.map((key) => [toCamelCase(key), key]));
+
+/** A problem with the names that a user of the API knows. */
+function inCamelCase(item: ConfigProblem): ConfigProblem {
+  const rename = (value: unknown): unknown => {
+    if (typeof value === 'string') return value.replace(/\b[a-z0-9]+(?:_[a-z0-9]+)+\b/g, toCamelCase);
+    return Array.isArray(value) ? value.map(rename) : value;
+  };
+  const renamed = ['key', 'suggestion', 'setting', 'other', 'needs', 'remedy'];
+  const fields = Object.entries(item.fields).map(([name, value]: [string, unknown]) => [
+    name,
+    renamed.includes(name) ? rename(value) : value,
+  ]);
+  return { code: item.code, fields: Object.fromEntries(fields) as never };
+}
+
+/** A configuration from options of the API, checked like a file. @throws ConfigError */
+export function configFromOptions(
+  options: FettleOptions,
+  more: Pick<ConfigSource, 'requires' | 'command'> = {},
+): LoadedConfig {
+  const entries = Object.entries(options).map(([name, value]: [string, unknown]): Entry => {
+    const key = snakeNames.get(name) ?? toSnakeCase(name);
+    return { key, value, origin: 'options', keyWhere: 'options', where: 'options' };
+  });
+  try {
+    return check([{ entries, problems: [] }], 'options', more.requires ?? [], more.command ?? 'fettle');
+  } catch (error) {
+    if (!(error instanceof ConfigError) || error.code !== 'config-problems') throw error;
+    const { problems } = error.fields as MessageFields<'config-problems'>;
+    throw new ConfigError('config-problems', { problems: problems.map(inCamelCase) });
+  }
+}

@@ -1,0 +1,144 @@
+/** Rules between keys. Each names the setting that asks for something and what is missing or in its way. */
+import type { ConfigProblem } from '../messages/config.ts';
+import type { FettleConfig } from './resolve.ts';
+import type { ConfigKey } from './schema.ts';
+
+/** What a rule may ask besides the values. */
+export interface RuleContext {
+  /** Whether someone wrote the key. */
+  readonly isSet: (key: ConfigKey) => boolean;
+  /** The place to name for a key. */
+  readonly where: (key: ConfigKey) => string;
+}
+
+type Rule = (config: FettleConfig, context: RuleContext) => ConfigProblem | undefined;
+
+const needs = (context: RuleContext, key: ConfigKey, setting: string, list: readonly string[]): ConfigProblem => ({
+  code: 'setting-needs',
+  fields: { where: context.where(key), setting, needs: list },
+});
+const excludes = (
+  context: RuleContext,
+  key: ConfigKey,
+  setting: string,
+  other: string,
+  remedy?: string,
+): ConfigProblem => ({ code: 'settings-exclude', fields: { where: context.where(key), setting, other, remedy } });
+
+const hasEvalData = (config: FettleConfig): boolean => config.eval_dataset.length > 0 || config.val_size > 0;
+const evalData = ['eval_dataset', 'val_size'];
+
+const rules: readonly Rule[] = [
+  (config, context) =>
+    config.eval_dataset.length > 0 && config.val_size > 0
+      ? excludes(context, 'val_size', 'val_size', 'eval_dataset', 'Leave one of them out')
+      : undefined,
+  (config, context) =>
+    config.val_size > 0 && config.dataset.length === 0
+      ? needs(context, 'val_size', 'val_size', ['dataset'])
+      : undefined,
+  (config, context) =>
+    context.isSet('do_eval') && config.do_eval && !hasEvalData(config)
+      ? needs(context, 'do_eval', 'do_eval: true', evalData)
+      : undefined,
+  (config, context) =>
+    config.eval_strategy !== 'no' && !hasEvalData(config)
+      ? needs(context, 'eval_strategy', `eval_strategy: ${config.eval_strategy}`, evalData)
+      : undefined,
+  (config, context) =>
+    config.load_best_model_at_end && config.eval_strategy === 'no'
+      ? needs(context, 'load_best_model_at_end', 'load_best_model_at_end: true', [
+          'eval_strategy: steps',
+          'eval_strategy: epoch',
+        ])
+      : undefined,
+  (config, context) =>
+    config.early_stopping_steps !== undefined && config.eval_strategy === 'no'
+      ? needs(context, 'early_stopping_steps', 'early_stopping_steps', ['eval_strategy: steps', 'eval_strategy: epoch'])
+      : undefined,
+  (config, context) =>
+    config.load_best_model_at_end && config.eval_strategy !== 'no' && config.save_strategy !== config.eval_strategy
+      ? needs(context, 'load_best_model_at_end', 'load_best_model_at_end: true', [
+          `save_strategy: ${config.eval_strategy} (as eval_strategy)`,
+        ])
+      : undefined,
+  (config, context) => {
+    if (!config.load_best_model_at_end || config.eval_strategy !== 'steps' || config.save_strategy !== 'steps') {
+      return undefined;
+    }
+    const ratio = config.save_steps / config.eval_steps;
+    // Shares of all steps (below 1) are compared with a tolerance, as 0.2 / 0.1 need not be whole.
+    return Math.abs(ratio - Math.round(ratio)) < 1e-9 && ratio >= 1 - 1e-9
+      ? undefined
+      : {
+          code: 'save-off-beat',
+          fields: { where: context.where('save_steps'), saveSteps: config.save_steps, evalSteps: config.eval_steps },
+        };
+  },
+  (config, context) =>
+    config.greater_is_better
+      ? excludes(
+          context,
+          'greater_is_better',
+          'greater_is_better: true',
+          'metric_for_best_model: eval_loss',
+          'A smaller loss is better',
+        )
+      : undefined,
+  (config, context) =>
+    config.mask_history && config.train_on_prompt
+      ? excludes(context, 'mask_history', 'mask_history', 'train_on_prompt', 'Leave one of them out')
+      : undefined,
+  (config, context) => {
+    const key = (['train_on_prompt', 'mask_history', 'neat_packing', 'train_suffix'] as const).find(
+      (name) => config[name],
+    );
+    return config.stage !== 'sft' && key !== undefined
+      ? needs(context, key, `${key}: true`, ['stage: sft'])
+      : undefined;
+  },
+  (config, context) =>
+    config.neat_packing && context.isSet('packing') && !config.packing
+      ? excludes(context, 'neat_packing', 'neat_packing: true', 'packing: false')
+      : undefined,
+  (config, context) =>
+    config.disable_shuffling && context.isSet('group_by_length') && config.group_by_length
+      ? excludes(context, 'group_by_length', 'group_by_length: true', 'disable_shuffling: true')
+      : undefined,
+  (config, context) =>
+    config.finetuning_type !== 'lora' && config.adapter_name_or_path.length > 0
+      ? needs(context, 'adapter_name_or_path', 'adapter_name_or_path', ['finetuning_type: lora'])
+      : undefined,
+  (config, context) => {
+    const key = (['use_rslora', 'create_new_adapter'] as const).find((name) => config[name]);
+    return config.finetuning_type !== 'lora' && key !== undefined
+      ? needs(context, key, `${key}: true`, ['finetuning_type: lora'])
+      : undefined;
+  },
+  (config, context) => {
+    const key = (['additional_target', 'trainable_token_indices'] as const).find((name) => config[name].length > 0);
+    return config.finetuning_type !== 'lora' && key !== undefined
+      ? needs(context, key, key, ['finetuning_type: lora'])
+      : undefined;
+  },
+  (config, context) => {
+    if (config.overlong === 'llamafactory') return undefined;
+    const key = config.max_prompt_length === undefined ? 'max_response_length' : 'max_prompt_length';
+    const length = (config.max_prompt_length ?? 0) + (config.max_response_length ?? 0);
+    const setting = [
+      ...(config.max_prompt_length === undefined ? [] : ['max_prompt_length']),
+      ...(config.max_response_length === undefined ? [] : ['max_response_length']),
+    ].join(' + ');
+    return length > config.cutoff_len
+      ? {
+          code: 'limits-exceed-cutoff',
+          fields: { where: context.where(key), setting, length, cutoffLength: config.cutoff_len },
+        }
+      : undefined;
+  },
+];
+
+/** Applies every rule. */
+export function checkRules(config: FettleConfig, context: RuleContext): readonly ConfigProblem[] {
+  return rules.flatMap((rule) => rule(config, context) ?? []);
+}
