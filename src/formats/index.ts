@@ -42,3 +42,4 @@ export {
   writeCheckpoint,
   writeSafetensors,
 } from './safetensors-writer.ts';
+export { loadTokenizerFolder } from './tokenizer-files.ts';

@@ -1,0 +1,402 @@
+/**
+ * Text to ids and back, with the place in the text where each token begins. Follows Hugging Face tokenizers step by
+ * step: added tokens, normalisation, splitting into words, the model; it knows files by content, never by path.
+ */
+import { FettleError, FormatError } from '../errors.ts';
+import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.ts';
+import { readBpe } from './bpe.ts';
+import { fromByteCharacters, utf8LengthAt } from './byte-characters.ts';
+import { asObject, at, type Place, unsupported } from './checked-json.ts';
+import { cleanUpSpaces, type DecoderStep, fallbackByte, readDecoder } from './decoders.ts';
+import { type AlignedText, alignThrough, type Normalizer, readNormalizers } from './normalizers.ts';
+import { readPostProcessor, type Surroundings } from './post-processor.ts';
+import { type PreTokenizers, readPreTokenizers, type Words } from './pre-tokenizers.ts';
+import { readSources, type TokenizerSources } from './sources.ts';
+import { type TokenModel, TokenSink } from './token-sink.ts';
+import { readUnigram } from './unigram.ts';
+import type { Vocabulary } from './vocabulary.ts';
+import { readWordLevel, readWordPiece } from './word-piece.ts';
+
+/** Ids and, for each, the UTF-16 index in the text where it begins (i32[T], u32[T]). */
+export interface Encoding {
+  readonly ids: Int32Array;
+  readonly starts: Uint32Array;
+}
+
+export interface DecodeOptions {
+  readonly skipSpecialTokens?: boolean;
+  /**
+   * Takes out the blanks before punctuation as transformers' `clean_up_tokenization_spaces` does. Off unless asked for:
+   * it does not give the text back that was encoded.
+   */
+  readonly cleanUpTokenizationSpaces?: boolean;
+}
+
+export interface Tokenizer {
+  /** One more than the largest id, added tokens included: the rows an embedding needs. */
+  readonly vocabularySize: number;
+  readonly bosToken?: string;
+  readonly bosId?: number;
+  readonly eosToken?: string;
+  readonly eosId?: number;
+  readonly padToken?: string;
+  readonly padId?: number;
+  readonly unkToken?: string;
+  readonly unkId?: number;
+  /** Whether the tokenizer itself puts BOS before a text (post-processor or `add_bos_token`). */
+  readonly addsBos: boolean;
+  /** Whether the tokenizer itself puts EOS after a text. */
+  readonly addsEos: boolean;
+  readonly specialIds: ReadonlySet<number>;
+  /** Ids without what the tokenizer puts around a text; added tokens in the text are recognised. */
+  encode(text: string): Int32Array;
+  /** As `encode`, with the place of each token. */
+  encodeWithOffsets(text: string): Encoding;
+  /** Ids with what the tokenizer itself puts around a text. */
+  encodeWithSpecialTokens(text: string): Int32Array;
+  /** Ids of text that continues other text: no blank is put before it, no BOS. */
+  encodeContinuation(text: string): Int32Array;
+  /** As `encodeContinuation`, with the place of each token. */
+  encodeContinuationWithOffsets(text: string): Encoding;
+  /** @throws FormatError for an id that is not in the vocabulary. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** The vocabulary's piece of an id ("Ġthe", "▁the", "<0x0A>"); a hole in the vocabulary is "". */
+  tokenText(id: number): string;
+  /** The bytes that a token stands for inside a text (special tokens: their text in UTF-8). */
+  tokenBytes(id: number): Uint8Array;
+  idOf(piece: string): number | undefined;
+  /** The files to write beside an adapter so that the tokenizer loads again, here and in transformers. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+type SpecialName = 'bos' | 'eos' | 'pad' | 'unk';
+
+const modelTypes = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'] as const;
+
+interface LoadedModel extends TokenModel {
+  readonly vocabulary: Vocabulary;
+  readonly unkPiece: string | undefined;
+}
+
+function readModel(value: unknown, place: Place, readsBytes: boolean): { model: LoadedModel; kind: string } {
+  const config = asObject(value, place);
+  // The oldest files do not name the type: merges belong to BPE alone.
+  const kind = config['type'] ?? (config['merges'] === undefined ? undefined : 'BPE');
+  switch (kind as (typeof modelTypes)[number]) {
+    case 'BPE':
+      return { model: readBpe(config, place, readsBytes), kind: 'BPE' };
+    case 'Unigram':
+      return { model: readUnigram(config, place), kind: 'Unigram' };
+    case 'WordPiece':
+      return { model: readWordPiece(config, place), kind: 'WordPiece' };
+    case 'WordLevel':
+      return { model: readWordLevel(config, place), kind: 'WordLevel' };
+    default:
+      return unsupported(at(place, 'type'), kind, modelTypes);
+  }
+}
+
+function mergeAddedTokens(fromFile: readonly AddedToken[], sources: TokenizerSources): AddedToken[] {
+  const byId = new Map(fromFile.map((token) => [token.id, token]));
+  for (const token of sources.addedTokens) if (!byId.has(token.id)) byId.set(token.id, token);
+  return [...byId.values()].sort((a, b) => a.id - b.id);
+}
+
+/** A section of text between added tokens, or one of them. */
+type Section = { readonly from: number; readonly to: number; readonly token: AddedToken | undefined };
+
+function sectionsOf(text: string, finder: AddedTokenFinder): Section[] {
+  const sections: Section[] = [];
+  let cursor = 0;
+  for (const { token, start, end } of finder.find(text)) {
+    if (start > cursor) sections.push({ from: cursor, to: start, token: undefined });
+    sections.push({ from: start, to: end, token });
+    cursor = end;
+  }
+  if (cursor < text.length) sections.push({ from: cursor, to: text.length, token: undefined });
+  return sections;
+}
+
+class FileTokenizer implements Tokenizer {
+  readonly vocabularySize: number;
+  declare readonly bosToken?: string;
+  declare readonly bosId?: number;
+  declare readonly eosToken?: string;
+  declare readonly eosId?: number;
+  declare readonly padToken?: string;
+  declare readonly padId?: number;
+  declare readonly unkToken?: string;
+  declare readonly unkId?: number;
+  readonly addsBos: boolean;
+  readonly addsEos: boolean;
+  readonly specialIds: ReadonlySet<number>;
+  private readonly sources: TokenizerSources;
+  private readonly model: LoadedModel;
+  private readonly normalizers: readonly Normalizer[];
+  private readonly preTokenizers: PreTokenizers;
+  private readonly decoder: readonly DecoderStep[] | undefined;
+  private readonly surroundings: Surroundings;
+  private readonly added: ReadonlyMap<number, AddedToken>;
+  private readonly addedIds: ReadonlyMap<string, number>;
+  private readonly rawFinder: AddedTokenFinder;
+  private readonly normalizedFinder: AddedTokenFinder;
+  private readonly lengthsAreBytes: boolean;
+  private readonly usesByteFallback: boolean;
+  private readonly usesByteCharacters: boolean;
+  private writtenFiles: ReadonlyMap<string, Uint8Array> | undefined;
+
+  constructor(sources: TokenizerSources) {
+    const { json, file } = sources;
+    const place = { file, path: '' };
+    this.sources = sources;
+    this.normalizers = readNormalizers(json['normalizer'], at(place, 'normalizer'));
+    this.preTokenizers = readPreTokenizers(json['pre_tokenizer'], at(place, 'pre_tokenizer'));
+    const { model, kind } = readModel(json['model'], at(place, 'model'), this.preTokenizers.endsInBytes);
+    this.model = model;
+    this.lengthsAreBytes = this.preTokenizers.endsInBytes && kind === 'BPE';
+    this.decoder = readDecoder(json['decoder'], at(place, 'decoder'));
+    const decoderText = JSON.stringify(json['decoder'] ?? null);
+    this.usesByteCharacters = decoderText.includes('"ByteLevel"');
+    this.usesByteFallback = decoderText.includes('"ByteFallback"');
+    this.surroundings = readPostProcessor(json['post_processor'], at(place, 'post_processor'));
+
+    const tokens = mergeAddedTokens(readAddedTokens(json['added_tokens'], at(place, 'added_tokens')), sources);
+    this.added = new Map(tokens.map((token) => [token.id, token]));
+    this.addedIds = new Map(tokens.map((token) => [token.content, token.id]));
+    this.specialIds = new Set(tokens.filter((token) => token.special).map((token) => token.id));
+    this.rawFinder = new AddedTokenFinder(tokens.filter((token) => !token.normalized));
+    this.normalizedFinder = new AddedTokenFinder(
+      tokens.filter((token) => token.normalized),
+      (token) => this.normalize(token.content, true),
+    );
+    this.vocabularySize = Math.max(model.vocabulary.pieces.length, ...tokens.slice(-1).map((token) => token.id + 1));
+    this.setSpecialTokens();
+    this.addsBos = sources.addBos ?? (this.bosId !== undefined && this.surroundings.before.includes(this.bosId));
+    this.addsEos = sources.addEos ?? (this.eosId !== undefined && this.surroundings.after.includes(this.eosId));
+  }
+
+  private setSpecialTokens(): void {
+    const set = (name: SpecialName, token: string | undefined): void => {
+      if (token === undefined) return;
+      const id = this.idOf(token);
+      Object.assign(this, { [`${name}Token`]: token }, id === undefined ? {} : { [`${name}Id`]: id });
+    };
+    set('bos', this.sources.specialTokens.bos);
+    set('eos', this.sources.specialTokens.eos);
+    set('pad', this.sources.specialTokens.pad);
+    set('unk', this.sources.specialTokens.unk ?? this.model.unkPiece);
+  }
+
+  private normalize(text: string, allowPrefix: boolean): string {
+    let result = text;
+    for (const step of this.normalizers) if (step.prefix === undefined || allowPrefix) result = step.apply(result);
+    return result;
+  }
+
+  private normalizeAligned(text: string, allowPrefix: boolean): AlignedText {
+    let result: AlignedText = { text, starts: undefined };
+    for (const step of this.normalizers) {
+      if (step.prefix === undefined || allowPrefix) result = alignThrough(step, result);
+    }
+    return result;
+  }
+
+  encode(text: string): Int32Array {
+    return this.run(text, false, undefined);
+  }
+
+  encodeContinuation(text: string): Int32Array {
+    return this.run(text, true, undefined);
+  }
+
+  encodeWithOffsets(text: string): Encoding {
+    const starts: number[] = [];
+    return { ids: this.run(text, false, starts), starts: Uint32Array.from(starts) };
+  }
+
+  encodeContinuationWithOffsets(text: string): Encoding {
+    const starts: number[] = [];
+    return { ids: this.run(text, true, starts), starts: Uint32Array.from(starts) };
+  }
+
+  encodeWithSpecialTokens(text: string): Int32Array {
+    let { before, after } = this.surroundings;
+    if (this.bosId !== undefined && this.addsBos !== before.includes(this.bosId)) {
+      before = this.addsBos ? [this.bosId, ...before] : before.filter((id) => id !== this.bosId);
+    }
+    if (this.eosId !== undefined && this.addsEos !== after.includes(this.eosId)) {
+      after = this.addsEos ? [...after, this.eosId] : after.filter((id) => id !== this.eosId);
+    }
+    const ids = this.encode(text);
+    const result = new Int32Array(before.length + ids.length + after.length);
+    result.set(before);
+    result.set(ids, before.length);
+    result.set(after, before.length + ids.length);
+    return result;
+  }
+
+  /** Encodes a text; `starts`, where given, receives the place of each token. */
+  private run(text: string, continues: boolean, starts: number[] | undefined): Int32Array {
+    const sink = new TokenSink();
+    for (const section of sectionsOf(text, this.rawFinder)) {
+      if (section.token === undefined) {
+        const whole = section.from === 0 && section.to === text.length;
+        const piece = whole ? text : text.slice(section.from, section.to);
+        this.encodeSection(piece, section.from, continues && section.from === 0, sink, starts);
+      } else {
+        sink.push(section.token.id, 0);
+        starts?.push(section.from);
+      }
+    }
+    return sink.ids.slice(0, sink.count);
+  }
+
+  /** Encodes text without raw added tokens, which begins at `base` of the whole. */
+  private encodeSection(
+    text: string,
+    base: number,
+    continues: boolean,
+    sink: TokenSink,
+    starts: number[] | undefined,
+  ): void {
+    const aligned = starts === undefined ? undefined : this.normalizeAligned(text, !continues);
+    const normalized = aligned?.text ?? this.normalize(text, !continues);
+    const originOf = (index: number): number => base + (aligned?.starts?.[index] ?? index);
+    for (const section of sectionsOf(normalized, this.normalizedFinder)) {
+      if (section.token !== undefined) {
+        sink.push(section.token.id, 0);
+        starts?.push(originOf(section.from));
+        continue;
+      }
+      const piece = normalized.slice(section.from, section.to);
+      const words: Words = {
+        text: piece,
+        starts: undefined,
+        bounds: [0, piece.length],
+        isBeginning: base === 0 && section.from === 0,
+        allowPrefix: !(continues && section.from === 0),
+        wantsStarts: starts !== undefined,
+      };
+      for (const step of this.preTokenizers.steps) step(words);
+      const first = sink.count;
+      for (let w = 0; w < words.bounds.length; w += 2) {
+        const from = words.bounds[w]!;
+        const to = words.bounds[w + 1]!;
+        if (to <= from) continue;
+        const before = sink.count;
+        this.model.append(words.text, from, to, sink);
+        if (starts === undefined) continue;
+        this.placeTokens(words, from, before, sink, (index) => starts.push(originOf(section.from + index)));
+      }
+      if (starts !== undefined)
+        for (let i = starts.length; i < sink.count && first < sink.count; i++) starts.push(base);
+    }
+  }
+
+  /** Gives the index in the section where each token of one word begins. */
+  private placeTokens(
+    words: Words,
+    from: number,
+    firstToken: number,
+    sink: TokenSink,
+    put: (index: number) => void,
+  ): void {
+    const originOf = (index: number): number => {
+      if (words.starts === undefined) return index;
+      return words.starts[Math.min(index, words.starts.length - 1)] ?? 0;
+    };
+    let position = from;
+    if (!this.lengthsAreBytes) {
+      for (let i = firstToken; i < sink.count; i++) {
+        put(originOf(position));
+        position += sink.lengths[i]!;
+      }
+      return;
+    }
+    // Walk characters beside bytes: a token that begins inside a character begins where the character does.
+    let bytesBefore = 0;
+    let bytePosition = 0;
+    for (let i = firstToken; i < sink.count; i++) {
+      for (;;) {
+        const width = position < words.text.length ? utf8LengthAt(words.text, position) : Infinity;
+        if (bytesBefore + width > bytePosition) break;
+        bytesBefore += width;
+        position += width === 4 ? 2 : 1;
+      }
+      put(originOf(position));
+      bytePosition += sink.lengths[i]!;
+    }
+  }
+
+  tokenText(id: number): string {
+    if (!Number.isInteger(id) || id < 0 || id >= this.vocabularySize) {
+      throw new FormatError('token-id-unknown', { id, vocabularySize: this.vocabularySize });
+    }
+    return this.added.get(id)?.content ?? this.model.vocabulary.pieces[id] ?? '';
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    const piece = this.tokenText(id);
+    if (!this.added.has(id)) {
+      if (this.usesByteCharacters) {
+        const bytes = fromByteCharacters(piece);
+        if (bytes !== undefined) return bytes;
+      }
+      const byte = this.usesByteFallback ? fallbackByte(piece) : undefined;
+      if (byte !== undefined) return Uint8Array.of(byte);
+      if (!this.usesByteCharacters) return new TextEncoder().encode(piece.replaceAll('\u2581', ' '));
+    }
+    return new TextEncoder().encode(piece);
+  }
+
+  idOf(piece: string): number | undefined {
+    return this.addedIds.get(piece) ?? this.model.vocabulary.ids.get(piece);
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    let pieces: readonly string[] = Array.from(ids, (id) => {
+      if (options.skipSpecialTokens === true && this.specialIds.has(id)) return undefined;
+      return this.tokenText(id);
+    }).filter((piece) => piece !== undefined);
+    let text = pieces.join(' ');
+    if (this.decoder !== undefined) {
+      for (const step of this.decoder) pieces = step(pieces);
+      text = pieces.join('');
+    }
+    return options.cleanUpTokenizationSpaces === true ? cleanUpSpaces(text) : text;
+  }
+
+  get files(): ReadonlyMap<string, Uint8Array> {
+    return (this.writtenFiles ??= this.sources.writeFiles([...this.added.values()]));
+  }
+}
+
+/**
+ * Makes a tokenizer from the contents of its files, by name: `tokenizer.json` (or a name that ends so), else
+ * `vocab.json` with `merges.txt`, else a SentencePiece `*.model` or a tiktoken file; beside them
+ * `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`.
+ * @throws FormatError for what is malformed, UnsupportedError for what is not known, each with file and path.
+ */
+export function createTokenizer(files: ReadonlyMap<string, Uint8Array>): Tokenizer {
+  const sources = readSources(files);
+  try {
+    return new FileTokenizer(sources);
+  } catch (error) {
+    if (error instanceof FettleError) throw error;
+    throw new FormatError(
+      'tokenizer-invalid',
+      {
+        file: sources.file,
+        path: '',
+        requirement: 'a tokenizer',
+        actual: error instanceof Error ? error.message : 'something else',
+      },
+      { cause: error },
+    );
+  }
+}
+
+/** The text of a `tokenizer.json` that gives the same ids, whatever files the tokenizer was made from. */
+export function tokenizerJson(tokenizer: Tokenizer): string {
+  return new TextDecoder().decode(tokenizer.files.get('tokenizer.json'));
+}
