@@ -69,7 +69,7 @@ export class ConfigReader {
     if (!Array.isArray(value) || value.length !== length || !value.every((item) => typeof item === 'string')) {
       this.fail(field, `a list of ${length} texts`);
     }
-    return value as string[];
+    return value;
   }
 
   /** Refuses a value that this version would compute wrongly. */

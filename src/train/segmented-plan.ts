@@ -12,8 +12,8 @@ import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
-const border = 'border';
-const borderGradient = 'border_gradient';
+/** A program's input and output at the cut below and above it, and the gradients that arrive and leave there. */
+const names = { input: 'x', output: 'y', arriving: 'dy', leaving: 'dx' } as const;
 
 /** One stretch of the graph between two cuts. */
 export interface Segment {
@@ -31,7 +31,7 @@ export function buildSegments(model: Model, method: TuningMethod, layersPerSegme
   const bodies = ends.map((end, i): { end: g.Node; start: g.Node | undefined } => {
     const cut = cuts[i - 1];
     if (!cut) return { end, start: undefined };
-    const start = g.input(border, cut.dtype, cut.shape);
+    const start = g.input(names.input, cut.dtype, cut.shape);
     const [body] = g.substitute([end], new Map([[cut, start]]));
     return { end: body!, start };
   });
@@ -39,14 +39,14 @@ export function buildSegments(model: Model, method: TuningMethod, layersPerSegme
   const firstMoved = movedBySegment.findIndex((moved) => moved.size > 0);
   return bodies.map(({ end, start }, i): Segment => {
     const last = i === bodies.length - 1;
-    const forward = last ? undefined : { [border]: end };
+    const forward = last ? undefined : { [names.output]: end };
     if (firstMoved < 0 || i < firstMoved) return { forward, backward: last ? { [lossOutput]: end } : undefined };
     const moved = movedBySegment[i]!;
-    const seed = last ? g.constant([1], [1, 1]) : g.input(borderGradient, end.dtype, end.shape);
+    const seed = last ? g.constant([1], [1, 1]) : g.input(names.arriving, end.dtype, end.shape);
     const below = start && i > firstMoved ? [start] : [];
     const flows = gradients([{ output: end, seed }], [...below, ...moved.values()]);
     const backward: Record<string, g.Node> = last ? { [lossOutput]: end } : {};
-    if (below.length > 0) backward[border] = flows[0]!;
+    if (below.length > 0) backward[names.leaving] = flows[0]!;
     [...moved.keys()].forEach((name, k) => {
       const flow = flows[below.length + k];
       if (flow) backward[gradientOutput(name)] = flow;
@@ -91,7 +91,7 @@ export function segmentedPlan(
       for (const { forward } of segments) {
         if (!forward) continue;
         const x = inputs.at(-1);
-        inputs.push((await run(forward, x ? { [border]: x } : {}))[border]);
+        inputs.push((await run(forward, x ? { [names.input]: x } : {}))[names.output]);
       }
       let arriving: TensorValue | undefined;
       for (let i = segments.length - 1; i >= 0; i--) {
@@ -99,11 +99,11 @@ export function segmentedPlan(
         if (!graph) break;
         const x = inputs.pop();
         const results = await run(graph, {
-          ...(x ? { [border]: x } : {}),
-          ...(arriving ? { [borderGradient]: arriving } : {}),
+          ...(x ? { [names.input]: x } : {}),
+          ...(arriving ? { [names.arriving]: arriving } : {}),
         });
-        arriving = results[border];
-        for (const [name, value] of Object.entries(results)) if (name !== border) collect(name, value);
+        arriving = results[names.leaving];
+        for (const [name, value] of Object.entries(results)) if (name !== names.leaving) collect(name, value);
       }
     },
     release: async () => {},
