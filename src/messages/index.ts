@@ -1,17 +1,21 @@
 /** The catalogue of all texts: one file per room, keyed by stable code. Codes are unique over all rooms. */
 import { chartsMessages } from './charts.ts';
+import { cliMessages } from './cli.ts';
 import { configMessages } from './config.ts';
 import { dataMessages } from './data.ts';
 import { engineMessages } from './engine.ts';
+import { exportMessages } from './export.ts';
 import { formatsMessages } from './formats.ts';
 import { runMessages } from './run.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
 export const messages = {
   ...chartsMessages,
+  ...cliMessages,
   ...configMessages,
   ...dataMessages,
   ...engineMessages,
+  ...exportMessages,
   ...formatsMessages,
   ...runMessages,
   ...tokenizerMessages,

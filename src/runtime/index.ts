@@ -1,3 +1,4 @@
+export { describeRuntime, type RuntimeDescription } from './describe.ts';
 export { float32, int64, type TensorData, type TensorValue } from './tensor.ts';
 export {
   allocatorKeepsPages,

@@ -1,2 +1,3 @@
 export { closest, editDistance } from './closest.ts';
+export { formatBytes, formatCount, formatDuration, formatNumber } from './format.ts';
 export { hashKey, mix32, permutation, RandomStream } from './hash.ts';

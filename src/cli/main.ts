@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** The program `fettle`. Only this file touches the process: signals, streams, exit code. */
+import { runCommandLine } from './command-line.ts';
+import { describeFailure, INTERRUPTED } from './failure.ts';
+
+let interrupt = (): void => process.exit(INTERRUPTED);
+process.on('SIGINT', () => interrupt());
+
+// `fettle ... | head` closes the pipe early: that is no failure of ours.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    const failure = describeFailure(error, process.env);
+    process.stderr.write(`${failure.text}\n`);
+    process.exit(failure.exitCode);
+  });
+}
+
+const exitCode = await runCommandLine(process.argv.slice(2), {
+  out: process.stdout,
+  err: process.stderr,
+  input: process.stdin,
+  env: process.env,
+  onInterrupt: (handler) => {
+    interrupt = handler;
+  },
+});
+// What a command left open (a worker, a socket) must not keep the terminal waiting; a pipe is emptied first.
+process.exitCode = exitCode;
+process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));
