@@ -21,4 +21,29 @@ export const engineMessages = {
       .slice(0, 5)
       .map((name) => `"${name}"`)
       .join(', ')}${f.missing.length > 5 ? ` and ${f.missing.length - 5} more` : ''}, got none of that name`,
+  'unknown-additional-target': (f: { targets: readonly string[]; available: readonly string[] }) =>
+    `additional_target: each name must be a module of the model, got ${f.targets.map((t) => `"${t}"`).join(', ')}. There are ${f.available.join(', ')}`,
+  'token-id-outside': (f: { id: number; vocabularySize: number }) =>
+    `trainable_token_indices: ids must lie below the vocabulary's ${f.vocabularySize}, got ${f.id}`,
+  'adapter-below': (f: { folder: string }) =>
+    `adapter_name_or_path: an adapter that lies below another may hold LoRA matrices only, got whole modules or token rows in ${f.folder}. Merge it into its base model first (fettle export)`,
+  'adapter-disagrees': (f: { key: string; given: string; own: string; folder: string }) =>
+    `${f.key}: must be ${f.own} as in the adapter that is continued (${f.folder}), got ${f.given}. Leave it out, or set create_new_adapter: true`,
+  'memory-too-small': (f: {
+    needed: number;
+    limit: number;
+    stated: boolean;
+    segmented: boolean;
+    rows: number;
+    longest: number;
+  }) => {
+    const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
+    const remedies = [
+      ...(f.segmented ? [] : ['gradient_checkpointing: true']),
+      ...(f.rows > 1 ? ['a smaller per_device_train_batch_size (with more gradient_accumulation_steps)'] : []),
+      `a cutoff_len below ${f.longest}`,
+    ];
+    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${remedies.join(', or ')}`;
+  },
+  'model-needed': (_: object) => 'model_name_or_path: the folder of a base model must be given, got nothing',
 };

@@ -17,6 +17,8 @@ export interface GraphEngineOptions extends CompileOptions {
   readonly seed: number;
   /** Values that take the place of the start values, by trainable name (a continued adapter, a checkpoint). */
   readonly values?: ReadonlyMap<string, Float32Array>;
+  /** Tensors that the graph takes but that do not move: adapters below. */
+  readonly fixed?: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
 }
 
 /** Makes the engine; reads the tensors that move, maps all others when a step first needs them. */
@@ -34,6 +36,7 @@ export async function createGraphEngine(
     parameters.push({ name, shape, data, gradient: new Float32Array(data.length) });
   }
   const trainableFeeds: Record<string, TensorValue> = {};
+  for (const [name, { shape, values }] of options.fixed ?? []) trainableFeeds[name] = float32(values, shape);
   for (const { name, shape, data } of parameters) trainableFeeds[name] = float32(data, shape);
   const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
   const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));

@@ -7,6 +7,19 @@ import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
+/** The loss and the gradients of all that moves, as outputs of one graph. */
+export function wholeOutputs(model: Model, method: TuningMethod): Record<string, g.Node> {
+  const loss = buildLoss(model, method.source(true), model.layerCount);
+  const moved = trainableNodes([loss], method);
+  const flows = gradients([{ output: loss, seed: g.constant([1], [1, 1]) }], [...moved.values()]);
+  const outputs: Record<string, g.Node> = { [lossOutput]: loss };
+  [...moved.keys()].forEach((name, i) => {
+    const flow = flows[i];
+    if (flow) outputs[gradientOutput(name)] = flow;
+  });
+  return outputs;
+}
+
 /** Builds the whole plan; the program is compiled at the first step. */
 export function wholePlan(
   model: Model,
@@ -15,22 +28,10 @@ export function wholePlan(
   options: CompileOptions,
 ): StepPlan {
   let program: Promise<Program> | undefined;
-  const outputs = (): Record<string, g.Node> => {
-    const loss = buildLoss(model, method.source(true), model.layerCount);
-    const moved = trainableNodes([loss], method);
-    const flows = gradients([{ output: loss, seed: g.constant([1], [1, 1]) }], [...moved.values()]);
-    const result: Record<string, g.Node> = { [lossOutput]: loss };
-    [...moved.keys()].forEach((name, i) => {
-      const flow = flows[i];
-      if (flow) result[gradientOutput(name)] = flow;
-    });
-    return result;
-  };
   return {
     kind: 'whole',
-
     step: async (feeds, _feedsFor, collect) => {
-      program ??= compile(outputs(), locate, options);
+      program ??= compile(wholeOutputs(model, method), locate, options);
       const results = await (await program).run(feeds);
       for (const [name, value] of Object.entries(results)) collect(name, value);
     },

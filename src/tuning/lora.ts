@@ -7,30 +7,39 @@ import type { LinearModule, ParameterSource } from '../models/index.ts';
 import { hashKey, RandomStream } from '../util/index.ts';
 import type { DropoutSite, Trainable } from './method.ts';
 
-export interface LoraSettings {
+/** A linear module with an adapter of its own rank and scale. */
+export interface LoraModule extends LinearModule {
   readonly rank: number;
-  readonly alpha: number;
-  /** Probability that an element of the adapter's input is dropped. */
+  /** The factor of B A: alpha / rank, or alpha / sqrt(rank). */
+  readonly scale: number;
+}
+
+export interface LoraSettings {
+  /** Probability that an element of an adapter's input is dropped. */
   readonly dropout: number;
-  readonly rankStabilized: boolean;
-  readonly modules: readonly LinearModule[];
+  readonly modules: readonly LoraModule[];
 }
 
 /** The factor of B A. */
-export function loraScale(settings: Pick<LoraSettings, 'rank' | 'alpha' | 'rankStabilized'>): number {
-  return settings.alpha / (settings.rankStabilized ? Math.sqrt(settings.rank) : settings.rank);
+export function loraScale(rank: number, alpha: number, rankStabilized: boolean): number {
+  return alpha / (rankStabilized ? Math.sqrt(rank) : rank);
+}
+
+/** Names of a module's two matrices. */
+export function loraNames(module: string): { readonly a: string; readonly b: string } {
+  return { a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` };
 }
 
 /** The two matrices of each module: A [rank, in] and B [out, rank]. */
-export function loraTrainables({ modules, rank }: LoraSettings): Trainable[] {
-  return modules.flatMap(({ name, inputs, outputs }) => [
+export function loraTrainables({ modules }: LoraSettings): Trainable[] {
+  return modules.flatMap(({ name, inputs, outputs, rank }) => [
     {
-      name: `${name}.lora_A.weight`,
+      name: loraNames(name).a,
       shape: [rank, inputs],
       // PEFT: kaiming_uniform_ with a = sqrt(5)
       start: { kind: 'values', make: (seed: number) => uniform(rank * inputs, 1 / Math.sqrt(inputs), seed, name) },
     },
-    { name: `${name}.lora_B.weight`, shape: [outputs, rank], start: { kind: 'zeros' } },
+    { name: loraNames(name).b, shape: [outputs, rank], start: { kind: 'zeros' } },
   ]);
 }
 
@@ -40,29 +49,32 @@ export function loraDropoutSites({ modules, dropout }: LoraSettings): DropoutSit
   return modules.map(({ name, inputs }) => ({ input: maskName(name), width: inputs, probability: dropout }));
 }
 
-/** The source with adapters added to its linear modules. `training` turns dropout on. */
-export function withLora(base: ParameterSource, settings: LoraSettings, training: boolean): ParameterSource {
-  const { rank, dropout } = settings;
-  const scale = loraScale(settings);
-  const modules = new Map(settings.modules.map((module) => [module.name, module]));
-  const delta = (module: LinearModule, x: g.Node): g.Node => {
-    const a = g.input(`${module.name}.lora_A.weight`, 'float32', [rank, module.inputs]);
-    const b = g.input(`${module.name}.lora_B.weight`, 'float32', [module.outputs, rank]);
+/**
+ * The source with adapters added to its linear modules. `training` turns dropout on; `prefix` stands before the names of
+ * the matrices, so that several adapters can lie over one another.
+ */
+export function withLora(
+  base: ParameterSource,
+  { modules, dropout }: LoraSettings,
+  training: boolean,
+  prefix = '',
+): ParameterSource {
+  const byName = new Map(modules.map((module) => [module.name, module]));
+  const adapted = (name: string, x: g.Node, y: g.Node): g.Node => {
+    const module = byName.get(name);
+    if (!module) return y;
+    const { rank, scale, inputs, outputs } = module;
+    const names = loraNames(name);
+    const a = g.input(prefix + names.a, 'float32', [rank, inputs]);
+    const b = g.input(prefix + names.b, 'float32', [outputs, rank]);
     const dropped = training && dropout > 0 ? applyDropout(x, module, dropout) : x;
-    return g.matmul(g.matmul(dropped, a, { transposeB: true }), b, { transposeB: true, alpha: scale });
+    const low = g.matmul(dropped, a, { transposeB: true });
+    return g.add(y, g.matmul(low, b, { transposeB: true, alpha: scale }));
   };
   return {
     ...base,
-    linear: (name, x, bias) => {
-      const module = modules.get(name);
-      const y = base.linear(name, x, bias);
-      return module ? g.add(y, delta(module, x)) : y;
-    },
-    outputLogits: (name, x, tiedTo) => {
-      const module = modules.get(name);
-      const y = base.outputLogits(name, x, tiedTo);
-      return module ? g.add(y, delta(module, x)) : y;
-    },
+    linear: (name, x, bias) => adapted(name, x, base.linear(name, x, bias)),
+    outputLogits: (name, x, tiedTo) => adapted(name, x, base.outputLogits(name, x, tiedTo)),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The tuning methods, put together from their parts. */
 import type { Model } from '../models/index.ts';
 import { frozenParameters, type StoredWeight } from './frozen.ts';
-import { loraDropoutSites, type LoraSettings, loraTrainables, withLora } from './lora.ts';
+import { loraDropoutSites, type LoraModule, type LoraSettings, loraTrainables, withLora } from './lora.ts';
 import type { Trainable, TuningMethod } from './method.ts';
 import { tokenRowTrainables, withTokenRows } from './token-rows.ts';
 
@@ -14,6 +14,13 @@ export interface LoraMethodSettings extends LoraSettings {
   readonly savedModules: readonly string[];
   /** Embedding rows that move alone. */
   readonly tokenIds: readonly number[];
+  /** Adapters below, which do not move: as many sets of modules, their matrices fed as `frozenAdapterPrefix(i)` + name. */
+  readonly below?: readonly (readonly LoraModule[])[];
+}
+
+/** What stands before the names of the matrices of the i-th adapter that does not move. */
+export function frozenAdapterPrefix(index: number): string {
+  return `below ${index} `;
 }
 
 /** Nothing moves: for generation and for evaluation of a plain checkpoint. */
@@ -39,13 +46,15 @@ export function loraMethod(model: Model, stored: StoredWeights, settings: LoraMe
   const shapes = new Map<string, readonly number[]>();
   const saved: Trainable[] = [];
   const table = `${model.inputEmbedding}.weight`;
-  for (const module of settings.savedModules) {
-    const name = `${module}.weight`;
-    const tiedCopy = module === model.outputModule && model.tiesEmbeddings;
-    const source = tiedCopy ? table : name;
-    const shape = model.parameters.find((parameter) => parameter.name === source)!.shape;
+  const save = (name: string, source: string, shape: readonly number[]): void => {
     shapes.set(name, shape);
     saved.push({ name, shape, start: { kind: 'stored', source } });
+  };
+  for (const module of settings.savedModules) {
+    for (const { name, shape } of model.parameters) if (name.startsWith(`${module}.`)) save(name, name, shape);
+    // a tied head becomes a copy of its own, as PEFT makes it
+    const tied = module === model.outputModule && model.tiesEmbeddings;
+    if (tied) save(`${module}.weight`, table, model.parameters.find(({ name }) => name === table)!.shape);
   }
   const base = frozenParameters(stored, { shapes, tiedOutputFollows: false });
   const rowSettings = {
@@ -56,10 +65,14 @@ export function loraMethod(model: Model, stored: StoredWeights, settings: LoraMe
   };
   const hasRows = settings.tokenIds.length > 0;
   const withRows = hasRows ? withTokenRows(base, rowSettings) : base;
+  const withBelow = (settings.below ?? []).reduce(
+    (source, modules, i) => withLora(source, { modules, dropout: 0 }, false, frozenAdapterPrefix(i)),
+    withRows,
+  );
   return {
     trainables: [...loraTrainables(settings), ...saved, ...(hasRows ? tokenRowTrainables(rowSettings) : [])],
     dropoutSites: loraDropoutSites(settings),
     movedTokenIds: settings.tokenIds,
-    source: (training) => withLora(withRows, settings, training),
+    source: (training) => withLora(withBelow, settings, training),
   };
 }

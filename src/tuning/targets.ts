@@ -12,7 +12,7 @@ export function targetModules(model: Model, targets: readonly string[]): LinearM
   const all = wanted.delete('all') || wanted.delete('all-linear');
   const found = new Set<string>();
   const chosen = model.linearModules.filter(({ name }) => {
-    const matching = [...wanted].filter((target) => name === target || name.endsWith(`.${target}`));
+    const matching = [...wanted].filter((target) => isEndOf(target, name));
     for (const target of matching) found.add(target);
     return matching.length > 0 || (all && name !== model.outputModule);
   });
@@ -23,7 +23,27 @@ export function targetModules(model: Model, targets: readonly string[]): LinearM
   return chosen;
 }
 
+/**
+ * The full names of modules that are trained as a whole (`additional_target`): a name is the end of a module's name.
+ * @throws ConfigError naming those that the model does not have.
+ */
+export function wholeModules(model: Model, names: readonly string[]): string[] {
+  const modules = [
+    ...new Set([...model.parameters.map(({ name }) => name.slice(0, name.lastIndexOf('.'))), model.outputModule]),
+  ];
+  const unknown = names.filter((name) => !modules.some((module) => isEndOf(name, module)));
+  if (unknown.length > 0) {
+    const available = [...new Set(modules.map((name) => name.slice(name.lastIndexOf('.') + 1)))];
+    throw new ConfigError('unknown-additional-target', { targets: unknown, available });
+  }
+  return modules.filter((module) => names.some((name) => isEndOf(name, module)));
+}
+
+function isEndOf(name: string, module: string): boolean {
+  return module === name || module.endsWith(`.${name}`);
+}
+
 /** The last parts of the modules' names, each once. */
-export function shortNames(modules: readonly LinearModule[]): string[] {
+export function shortNames(modules: readonly Pick<LinearModule, 'name'>[]): string[] {
   return [...new Set(modules.map(({ name }) => name.slice(name.lastIndexOf('.') + 1)))];
 }

@@ -1,0 +1,82 @@
+/**
+ * How much memory a graph needs while it runs, by following its execution: results in order of creation, each with all
+ * that it still needs, tensors freed after their last use. This is what onnxruntime does without memory patterns.
+ */
+import { bytesPerElement } from './dtype.ts';
+import { type Node, type OpName, reachableNodes } from './node.ts';
+import type { Shape } from './shape.ts';
+
+/** Sizes of symbolic dimensions. */
+export type Bindings = Readonly<Record<string, number>>;
+
+/** Bytes of a tensor of this shape and dtype. */
+export function tensorBytes(node: Pick<Node, 'shape' | 'dtype'>, bindings: Bindings): number {
+  return countElements(node.shape, bindings) * bytesPerElement[node.dtype];
+}
+
+function countElements(shape: Shape, bindings: Bindings): number {
+  return shape.reduce<number>((product, dim) => {
+    const size = typeof dim === 'number' ? dim : bindings[dim];
+    if (size === undefined) throw new Error(`no size is given for the dimension ${dim}`);
+    return product * size;
+  }, 1);
+}
+
+/** Results that are the same memory as their input. */
+const aliases: ReadonlySet<OpName> = new Set(['reshape', 'cut']);
+/** Results that may be written over an input that nobody needs any more. */
+const inPlace: ReadonlySet<OpName> = new Set(['add', 'sub', 'mul', 'div', 'neg', 'exp', 'log', 'sqrt', 'softmax']);
+/** Memory of temporaries inside a lowered operation, as a multiple of its result. */
+const temporaries: Partial<Record<OpName, number>> = { rotary: 2, crossEntropyGradient: 2, logSumExp: 0 };
+
+/** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
+export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {
+  const order = executionOrder(outputs);
+  const storage = (node: Node): Node => (aliases.has(node.op) ? storage(node.inputs[0]!) : node);
+  const uses = new Map<Node, number>();
+  for (const node of order) {
+    if (aliases.has(node.op)) continue;
+    for (const input of new Set(node.inputs.map(storage))) uses.set(input, (uses.get(input) ?? 0) + 1);
+  }
+  const kept = new Set(outputs.map(storage));
+  const isLeaf = (node: Node): boolean => node.op === 'input' || node.op === 'weight' || node.op === 'constant';
+  let alive = 0;
+  let peak = 0;
+  const sizes = new Map<Node, number>();
+  for (const node of order) {
+    if (isLeaf(node) || aliases.has(node.op)) continue;
+    const size = tensorBytes(node, bindings);
+    const inputs = [...new Set(node.inputs.map(storage))];
+    const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
+    const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
+    const extra = logits(node, bindings) + (temporaries[node.op] ?? 0) * size;
+    sizes.set(node, size);
+    alive += reused ? 0 : size;
+    peak = Math.max(peak, alive + extra);
+    for (const input of inputs) {
+      uses.set(input, uses.get(input)! - 1);
+      if (dying.includes(input) && input !== reused) alive -= sizes.get(input) ?? 0;
+    }
+    if (!uses.has(node) && !kept.has(node)) alive -= size;
+  }
+  return peak;
+}
+
+/** The shifted exponentials that a logSumExp makes of its whole input. */
+function logits(node: Node, bindings: Bindings): number {
+  return node.op === 'logSumExp' ? tensorBytes(node.inputs[0]!, bindings) : 0;
+}
+
+/** Nodes in the order in which they run. */
+function executionOrder(outputs: readonly Node[]): Node[] {
+  const done = new Set<Node>();
+  const order: Node[] = [];
+  for (const output of [...outputs].sort((a, b) => a.id - b.id)) {
+    for (const node of reachableNodes([output])) {
+      if (done.has(node)) continue;
+      done.add(node);
+      order.push(node);
+    }
+  }
+  return order;
+}

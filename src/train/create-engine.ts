@@ -1,0 +1,262 @@
+/** From a config to a training engine: base model, adapters, tuning method, memory plan. */
+import { access, copyFile } from 'node:fs/promises';
+import { availableParallelism, freemem } from 'node:os';
+import { join } from 'node:path';
+import { fitAdapter, type FittedAdapter, type ModelFolder, openModelFolder } from '../checkpoint/index.ts';
+import type { FettleConfig } from '../config/index.ts';
+import { ConfigError, UnsupportedError } from '../errors.ts';
+import { newPeftConfig, tensorFromValues, writeCheckpoint, writePeftAdapter } from '../formats/index.ts';
+import type { Model } from '../models/index.ts';
+import {
+  frozenAdapterPrefix,
+  fullMethod,
+  loraMethod,
+  type LoraModule,
+  loraNames,
+  loraScale,
+  shortNames,
+  targetModules,
+  type TuningMethod,
+  wholeModules,
+} from '../tuning/index.ts';
+import type { TrainEngine } from './engine.ts';
+import { createGraphEngine } from './graph-engine.ts';
+import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+
+/** A base model with its tuning method, before anything is computed. */
+export interface TuningSetup {
+  readonly folder: ModelFolder;
+  readonly method: TuningMethod;
+  /** Values that what moves starts from, where they are not the method's own (a continued adapter). */
+  readonly values: ReadonlyMap<string, Float32Array>;
+  /** Matrices of adapters that lie below and do not move. */
+  readonly fixed: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
+  /** Writes what was trained into a folder, as PEFT or Hugging Face have it. */
+  readonly save: (folder: string, engine: TrainEngine) => Promise<void>;
+}
+
+/** The setting's key was written by the user, so that it must agree with an adapter that is continued. */
+export type IsGiven = (key: keyof FettleConfig) => boolean;
+
+/**
+ * Opens the base model and builds the tuning method that the config asks for.
+ * @throws ConfigError for targets that the model does not have, or a setting that disagrees with the continued adapter;
+ *   FormatError and UnsupportedError as opening the model and the adapters.
+ */
+export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Promise<TuningSetup> {
+  const folder = await openModelFolder(baseModel(config));
+  const { model, stored } = folder;
+  const fixed = new Map<string, { shape: readonly number[]; values: Float32Array }>();
+  if (config.finetuning_type === 'full') {
+    return {
+      folder,
+      method: fullMethod(model, stored),
+      values: new Map(),
+      fixed,
+      save: (target, engine) => saveFullModel(target, folder, engine),
+    };
+  }
+  const adapters: FittedAdapter[] = [];
+  for (const path of config.adapter_name_or_path) adapters.push(await fitAdapter(path, model));
+  const continued = config.create_new_adapter ? undefined : adapters.at(-1);
+  const below = continued ? adapters.slice(0, -1) : adapters;
+  below.forEach((adapter, i) => addFixed(fixed, adapter, i));
+  if (continued) requireAgreement(config, isGiven, continued, targetNames(config, folder));
+  const modules = continued ? continued.modules : newModules(config, folder);
+  const method = loraMethod(model, stored, {
+    dropout: config.lora_dropout,
+    modules,
+    savedModules: continued?.savedModules ?? wholeModules(model, config.additional_target),
+    tokenIds: continued?.tokenIds ?? tokenIds(config, model.vocabularySize),
+    below: below.map((adapter) => adapter.modules),
+  });
+  return {
+    folder,
+    method,
+    values: continued?.values ?? new Map(),
+    fixed,
+    save: (target, engine) => saveAdapter(target, config, folder, engine, continued),
+  };
+}
+
+function baseModel(config: FettleConfig): string {
+  if (config.model_name_or_path === undefined) throw new ConfigError('model-needed', {});
+  return config.model_name_or_path;
+}
+
+function newModules(config: FettleConfig, { model }: ModelFolder): LoraModule[] {
+  const scale = loraScale(config.lora_rank, config.lora_alpha, config.use_rslora);
+  return targetNames(config, { model }).map((module) => ({ ...module, rank: config.lora_rank, scale }));
+}
+
+function targetNames(config: FettleConfig, { model }: Pick<ModelFolder, 'model'>): ReturnType<typeof targetModules> {
+  return targetModules(model, config.lora_target === 'all' ? ['all'] : config.lora_target);
+}
+
+function tokenIds(config: FettleConfig, vocabularySize: number): number[] {
+  const ids = [...new Set(config.trainable_token_indices)].sort((a, b) => a - b);
+  const outside = ids.find((id) => id >= vocabularySize);
+  if (outside !== undefined) throw new ConfigError('token-id-outside', { id: outside, vocabularySize });
+  return ids;
+}
+
+function addFixed(
+  fixed: Map<string, { shape: readonly number[]; values: Float32Array }>,
+  adapter: FittedAdapter,
+  index: number,
+): void {
+  if (adapter.savedModules.length > 0 || adapter.tokenIds.length > 0) {
+    throw new UnsupportedError('adapter-below', { folder: adapter.folder });
+  }
+  for (const { name, rank, inputs, outputs } of adapter.modules) {
+    const names = loraNames(name);
+    const prefix = frozenAdapterPrefix(index);
+    fixed.set(prefix + names.a, { shape: [rank, inputs], values: adapter.values.get(names.a)! });
+    fixed.set(prefix + names.b, { shape: [outputs, rank], values: adapter.values.get(names.b)! });
+  }
+}
+
+/** A continued adapter keeps its own settings; what the user wrote must be the same. */
+function requireAgreement(
+  config: FettleConfig,
+  isGiven: IsGiven,
+  adapter: FittedAdapter,
+  targets: readonly { readonly name: string }[],
+): void {
+  const { rank, alpha, useRslora } = adapter.config;
+  const differences: [key: keyof FettleConfig, own: string, given: string][] = [
+    ['lora_rank', String(rank), String(config.lora_rank)],
+    ['lora_alpha', String(alpha), String(config.lora_alpha)],
+    ['use_rslora', String(useRslora), String(config.use_rslora)],
+    ['lora_target', shortNames(adapter.modules).sort().join(','), shortNames(targets).sort().join(',')],
+  ];
+  for (const [key, own, given] of differences) {
+    if (isGiven(key) && own !== given) {
+      throw new ConfigError('adapter-disagrees', { key, given, own, folder: adapter.folder });
+    }
+  }
+}
+
+/** An engine with what is known about its memory. */
+export interface CreatedEngine {
+  readonly engine: TrainEngine;
+  readonly memory: MemoryPlan;
+  readonly threads: number;
+}
+
+/** Memory that a run may use: the config's limit, else what the machine has free. */
+export function memoryLimit(config: FettleConfig): number {
+  return config.memory_limit ?? freemem();
+}
+
+/** Threads of the arithmetic: the config's, else one per core. */
+export function threadCount(config: FettleConfig): number {
+  return config.threads ?? availableParallelism();
+}
+
+/** Bytes that the optimiser keeps for each value that moves. */
+export function optimizerBytes(config: FettleConfig): number {
+  return config.optim.startsWith('sgd') ? 4 : 8;
+}
+
+/** The memory plan of a run, without starting anything. */
+export function planMemory(config: FettleConfig, setup: TuningSetup, batch: BatchSize): MemoryPlan {
+  return choosePlan(
+    setup.folder.model,
+    setup.method,
+    batch,
+    optimizerBytes(config),
+    memoryLimit(config),
+    config.gradient_checkpointing,
+  );
+}
+
+/**
+ * Makes the engine.
+ * @param batch the largest micro-batch that it will be given.
+ * @throws ConfigError `memory-too-small` where the plan does not fit, with the settings that help.
+ */
+export async function createEngine(config: FettleConfig, setup: TuningSetup, batch: BatchSize): Promise<CreatedEngine> {
+  const memory = planMemory(config, setup, batch);
+  const limit = memoryLimit(config);
+  if (memory.peak > limit) {
+    throw new ConfigError('memory-too-small', {
+      needed: memory.peak,
+      limit,
+      stated: config.memory_limit !== undefined,
+      segmented: memory.plan === 'segmented',
+      rows: batch.rows,
+      longest: batch.longest,
+    });
+  }
+  const threads = threadCount(config);
+  const engine = await createGraphEngine(setup.folder, setup.method, {
+    device: config.device,
+    threads,
+    seed: config.seed,
+    values: setup.values,
+    fixed: setup.fixed,
+    plan:
+      memory.plan === 'whole' ? { kind: 'whole' } : { kind: 'segmented', layersPerSegment: memory.layersPerSegment },
+  });
+  return { engine, memory, threads };
+}
+
+async function saveAdapter(
+  target: string,
+  config: FettleConfig,
+  { model }: ModelFolder,
+  engine: TrainEngine,
+  continued: FittedAdapter | undefined,
+): Promise<void> {
+  const peft =
+    continued?.config ??
+    newPeftConfig({
+      rank: config.lora_rank,
+      alpha: config.lora_alpha,
+      dropout: config.lora_dropout,
+      targetModules: peftTargets(config, model),
+      modulesToSave: config.additional_target,
+      useRslora: config.use_rslora,
+      baseModel: baseModel(config),
+      ...tokenSettings(config, model),
+    });
+  await writePeftAdapter(
+    target,
+    peft,
+    engine.parameters.map(({ name, shape, data }) => ({ name, shape, values: data })),
+  );
+}
+
+/** Short names where they mean just the chosen modules, else full ones. */
+function peftTargets(config: FettleConfig, model: Model): string[] {
+  const chosen = targetNames(config, { model });
+  const short = shortNames(chosen);
+  return targetModules(model, short).length === chosen.length ? short : chosen.map(({ name }) => name);
+}
+
+function tokenSettings(config: FettleConfig, model: Model): { trainableTokens?: Record<string, number[]> } {
+  const ids = tokenIds(config, model.vocabularySize);
+  const table = model.inputEmbedding;
+  return ids.length === 0 ? {} : { trainableTokens: { [table.slice(table.lastIndexOf('.') + 1)]: ids } };
+}
+
+async function saveFullModel(target: string, { folder, stored }: ModelFolder, engine: TrainEngine): Promise<void> {
+  const dtypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+  await writeCheckpoint(
+    target,
+    engine.parameters.map(({ name, shape, data }) =>
+      tensorFromValues(name, shape, data, dtypes[stored.get(name)?.dtype ?? 'float32']),
+    ),
+  );
+  for (const name of ['config.json', 'generation_config.json'])
+    await copyIfThere(join(folder, name), join(target, name));
+}
+
+async function copyIfThere(from: string, to: string): Promise<void> {
+  const there = await access(from).then(
+    () => true,
+    () => false,
+  );
+  if (there) await copyFile(from, to);
+}

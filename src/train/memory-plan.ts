@@ -1,0 +1,127 @@
+/** What a training run will need of the memory, before it starts, and which step plan that allows. */
+import * as g from '../graph/index.ts';
+import type { Model } from '../models/index.ts';
+import type { TuningMethod } from '../tuning/index.ts';
+import { buildSegments } from './segmented-plan.ts';
+import { wholeOutputs } from './whole-plan.ts';
+
+/** The largest micro-batch of a run: rows B of at most T tokens, N tokens in all, R of them trained. */
+export interface BatchSize {
+  readonly rows: number;
+  readonly longest: number;
+  readonly tokens: number;
+  readonly labelled: number;
+}
+
+/** Bytes by what they are for. `peak` is the expected VmHWM of the trainer. */
+export interface MemoryPlan {
+  readonly plan: 'whole' | 'segmented';
+  readonly layersPerSegment: number;
+  /** Frozen weights, mapped from their files. */
+  readonly weights: number;
+  /** Tensors that move, and their gradients. */
+  readonly trained: number;
+  readonly optimizer: number;
+  readonly activations: number;
+  readonly peak: number;
+}
+
+/** Node, onnxruntime and the program itself, measured at the start of a run (NOTES.md). */
+const processBytes = 190e6;
+/** Weights as the programs see them: a session keeps small ones in memory of its own, large ones stay mapped. */
+const programOverhead = 1.05;
+
+/** Memory of one step under a plan. */
+export function memoryOf(
+  model: Model,
+  method: TuningMethod,
+  batch: BatchSize,
+  optimizerBytesPerValue: number,
+  plan: { readonly kind: 'whole' } | { readonly kind: 'segmented'; readonly layersPerSegment: number },
+): MemoryPlan {
+  const bindings = bindingsOf(model, batch);
+  const values = method.trainables.reduce((sum, { shape }) => sum + g.elementCount(shape), 0);
+  const trained = values * 8;
+  const optimizer = values * optimizerBytesPerValue;
+  const masks = method.dropoutSites.reduce((sum, { width }) => sum + width * batch.tokens, 0);
+  let weights: number;
+  let activations: number;
+  if (plan.kind === 'whole') {
+    const outputs = Object.values(wholeOutputs(model, method));
+    weights = weightBytes(outputs);
+    // results are copied once more on their way into JavaScript
+    activations = g.peakBytes(outputs, bindings) + values * 4 + masks;
+  } else {
+    const segments = buildSegments(model, method, plan.layersPerSegment);
+    const graphs = segments.flatMap(({ forward, backward }) =>
+      [forward, backward].filter((graph) => graph !== undefined),
+    );
+    weights = Math.max(...graphs.map((graph) => weightBytes(Object.values(graph))));
+    const border = batch.tokens * model.hiddenSize * 4;
+    activations =
+      Math.max(...graphs.map((graph) => g.peakBytes(Object.values(graph), bindings))) +
+      border * (segments.length + 1) +
+      masks / Math.max(1, segments.length - 2);
+  }
+  const peak = processBytes + weights * programOverhead + trained + optimizer + activations;
+  return {
+    plan: plan.kind,
+    layersPerSegment: plan.kind === 'whole' ? model.layerCount : plan.layersPerSegment,
+    weights,
+    trained,
+    optimizer,
+    activations,
+    peak,
+  };
+}
+
+/** How much more memory larger segments may take than the finest. */
+const segmentSlack = 1.08;
+
+/**
+ * The fastest plan that stays below `limit` bytes: whole, else segmented; the finest segments if nothing does.
+ * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here.
+ */
+export function choosePlan(
+  model: Model,
+  method: TuningMethod,
+  batch: BatchSize,
+  optimizerBytesPerValue: number,
+  limit: number,
+  wanted: boolean | undefined,
+): MemoryPlan {
+  const of = (plan: Parameters<typeof memoryOf>[4]): MemoryPlan =>
+    memoryOf(model, method, batch, optimizerBytesPerValue, plan);
+  if (wanted !== true) {
+    const whole = of({ kind: 'whole' });
+    if (wanted === false || whole.peak <= limit) return whole;
+  }
+  const finest = of({ kind: 'segmented', layersPerSegment: 1 });
+  // more layers in a segment save the making of programs; taken while the head, not the segment, sets the peak
+  const bound = Math.min(limit, finest.peak * segmentSlack);
+  for (const layersPerSegment of [8, 6, 5, 4, 3, 2]) {
+    if (layersPerSegment > model.layerCount) continue;
+    const plan = of({ kind: 'segmented', layersPerSegment });
+    if (plan.peak <= bound) return plan;
+  }
+  return finest;
+}
+
+function bindingsOf(model: Model, batch: BatchSize): g.Bindings {
+  const perGroup = model.headCount / model.kvHeadCount;
+  return {
+    N: batch.tokens,
+    B: batch.rows,
+    T: batch.longest,
+    S: batch.rows * batch.longest,
+    R: Math.max(1, batch.labelled),
+    GT: perGroup * batch.longest,
+  };
+}
+
+function weightBytes(outputs: readonly g.Node[]): number {
+  return g
+    .reachableNodes(outputs)
+    .filter((node) => node.op === 'weight')
+    .reduce((sum, node) => sum + g.tensorBytes(node, {}), 0);
+}
