@@ -292,6 +292,10 @@ describe('errors', () => {
       'evaluation_strategy: steps\neval_strategy: steps\nval_size: 3\ndataset: a',
       'train.yaml:2:1: eval_strategy cannot stand together with evaluation_strategy',
     ],
+    [
+      'dataset: a,b\nmix_strategy: interleave_once\ninterleave_probs: 1',
+      'train.yaml:3:19: interleave_probs must have one number for each of dataset, got 1 for 2',
+    ],
     ['- a', 'train.yaml:1:1: a configuration must be a mapping of keys to values, got a list'],
     ['a: [1,\nb', 'train.yaml:2:1: flow sequence in block collection must be sufficiently indented and end with a ]'],
     [`a: ${'['.repeat(100_000)}`, 'train.yaml:1:68: values must be nested at most 64 deep, got more'],
@@ -306,7 +310,7 @@ describe('errors', () => {
 
   test('neutral values of refused keys and details of refused methods are accepted', () => {
     const { notices } = parse(
-      'use_dora: false\nquantization_bit: null\nmix_strategy: concat\npref_beta: 0.1\nneftune_noise_alpha: 0\nplugins: []\nrope_scaling: none',
+      'use_dora: false\nquantization_bit: null\nresize_vocab: false\npref_beta: 0.1\nneftune_noise_alpha: 0\nplugins: []\nrope_scaling: none',
     );
     expect(notices.map(configNoticeText)).toEqual(['train.yaml: without effect here: pref_beta']);
   });

@@ -19,7 +19,6 @@ const fullPrecision = 'Leave it out: the base model is used in its own number fo
 const useAdamw = 'Leave it out: use optim: adamw_torch';
 const useLora = 'Leave it out: use plain LoRA';
 const crossEntropy = 'Leave it out: the loss is the cross-entropy';
-const concat = 'Leave it out: data sets are put one after the other';
 const vocabulary = 'Leave it out: train rows of existing tokens with trainable_token_indices';
 const noSuchCommand = 'Leave it out';
 
@@ -64,8 +63,6 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
   use_asft_loss: off(crossEntropy),
   use_eaft_loss: off(crossEntropy),
 
-  mix_strategy: { neutral: ['concat'], remedy: concat },
-  interleave_probs: unset(concat),
   tool_format: unset("Leave it out: tools are written by the model's own template"),
   tokenized_path: unset('Leave it out: rows are tokenised at the start of each run'),
   visual_inputs: off('Leave it out: only text is trained'),

@@ -57,7 +57,10 @@ const rules: readonly Rule[] = [
       ? needs(context, 'early_stopping_steps', 'early_stopping_steps', ['eval_strategy: steps', 'eval_strategy: epoch'])
       : undefined,
   (config, context) =>
-    config.load_best_model_at_end && config.eval_strategy !== 'no' && config.save_strategy !== config.eval_strategy
+    config.load_best_model_at_end &&
+    config.eval_strategy !== 'no' &&
+    config.save_strategy !== 'best' &&
+    config.save_strategy !== config.eval_strategy
       ? needs(context, 'load_best_model_at_end', 'load_best_model_at_end: true', [
           `save_strategy: ${config.eval_strategy} (as eval_strategy)`,
         ])
@@ -85,6 +88,25 @@ const rules: readonly Rule[] = [
           'A smaller loss is better',
         )
       : undefined,
+  (config, context) =>
+    config.save_strategy === 'best' && config.eval_strategy === 'no'
+      ? needs(context, 'save_strategy', 'save_strategy: best', ['eval_strategy: steps', 'eval_strategy: epoch'])
+      : undefined,
+  (config, context) =>
+    config.interleave_probs !== undefined && config.mix_strategy === 'concat'
+      ? needs(context, 'interleave_probs', 'interleave_probs', ['mix_strategy: interleave_under'])
+      : undefined,
+  (config, context) => {
+    const lists = (['dataset', 'eval_dataset'] as const).filter((key) => config[key].length > 0);
+    const given = config.interleave_probs?.length;
+    const key = lists.find((name) => given !== undefined && config[name].length !== given);
+    return key === undefined
+      ? undefined
+      : {
+          code: 'probabilities-count',
+          fields: { where: context.where('interleave_probs'), key, sets: config[key].length, given: given! },
+        };
+  },
   (config, context) =>
     config.mask_history && config.train_on_prompt
       ? excludes(context, 'mask_history', 'mask_history', 'train_on_prompt', 'Leave one of them out')

@@ -25,6 +25,8 @@ const ruleTexts: Readonly<Record<string, string>> = {
   'unset-or-positive': '-1 (not set) or a whole number from 1 on',
 };
 
+const listItems: Readonly<Record<string, string>> = { integer: 'whole numbers', number: 'numbers' };
+
 /** Largest whole number that JSON schema names where a schema sets no limit of its own. */
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
@@ -53,7 +55,7 @@ export function requirementText(r: ValueRequirement): string {
       return 'true or false';
     case 'array':
       return r.items?.enum === undefined
-        ? `a list (or one text with commas) of ${r.items?.type === 'integer' ? 'whole numbers' : 'names'}`
+        ? `a list (or one text with commas) of ${listItems[r.items?.type ?? ''] ?? 'names'}`
         : `one or more of ${r.items.enum.join(', ')}`;
     case 'object':
       return `a mapping with the keys ${Object.keys(r.properties ?? {}).join(', ')}`;
@@ -101,6 +103,8 @@ const problemTexts = {
     `${f.where}: ${f.setting} cannot stand together with ${f.other}${f.remedy ? `. ${f.remedy}` : ''}`,
   'limits-exceed-cutoff': (f: { where: string; setting: string; length: number; cutoffLength: number }) =>
     `${f.where}: ${f.setting} must fit into cutoff_len, got ${f.length} against ${f.cutoffLength}. Set cutoff_len=${f.length} or lower the limits`,
+  'probabilities-count': (f: { where: string; key: string; sets: number; given: number }) =>
+    `${f.where}: interleave_probs must have one number for each of ${f.key}, got ${f.given} for ${f.sets}`,
   'save-off-beat': (f: { where: string; saveSteps: number; evalSteps: number }) =>
     `${f.where}: with load_best_model_at_end save_steps must be a multiple of eval_steps, got ${f.saveSteps} and ${f.evalSteps}`,
 };

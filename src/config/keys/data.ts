@@ -33,6 +33,13 @@ export const dataKeys = {
     z.enum(['error', 'drop']).default('error'),
     'What happens to rows of a wrong form: error refuses the data set, drop counts and names them.',
   ),
+  mix_strategy: key(
+    z.enum(['concat', 'interleave_under', 'interleave_over', 'interleave_once']).default('concat'),
+    'Several data sets: one after the other, or interleaved until the first is used up, until all were used up (rows repeat), or until each row was used once.',
+  ),
+  interleave_probs: key(z.array(z.number().min(0).max(1)).optional(), 'Probability of each data set in interleaving.', {
+    defaultText: 'by turns',
+  }),
   max_samples: key(positiveInteger.optional(), 'Use only the first so many rows of each data set.', {
     defaultText: 'all rows',
   }),

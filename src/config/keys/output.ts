@@ -25,10 +25,11 @@ export const outputKeys = {
     free,
   ),
   logging_first_step: key(z.boolean().default(false), 'Write a line for step 1 too.', free),
-  save_strategy: key(z.enum(['no', 'steps', 'epoch']).default('steps'), 'When a checkpoint is written.', {
-    ...free,
-    refusedValues: { best: 'Use steps, with load_best_model_at_end: true' },
-  }),
+  save_strategy: key(
+    z.enum(['no', 'steps', 'epoch', 'best']).default('steps'),
+    'When a checkpoint is written; best: at each evaluation that is the best so far.',
+    free,
+  ),
   save_steps: key(stepsOrFraction.default(500), 'Steps between two checkpoints; below 1 a share of all steps.', free),
   save_total_limit: key(positiveInteger.optional(), 'Keep only so many checkpoints, the best one among them.', {
     ...free,
