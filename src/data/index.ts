@@ -1,1 +1,37 @@
+export { batchCount, type BatchSettings, planBatches } from './batches.ts';
+export type { Conversation, Message, Role, ToolCall } from './conversation.ts';
+export { type ConvertedRow, convertRow, type DataStage, detectFormat, type RowReading } from './convert-row.ts';
+export {
+  type Columns,
+  type DatasetEntry,
+  type DatasetSource,
+  defaultColumns,
+  openaiTags,
+  type RowFormat,
+  sharegptTags,
+  type Tags,
+} from './dataset-entry.ts';
+export type { ConversationExample, Example, PairExample, TaggedExample, TextExample } from './example.ts';
+export { cutLikeLlamaFactory, inferSeqlen } from './infer-seqlen.ts';
+export { type MixedRow, mixRows, type MixStrategy } from './mixing.ts';
+export type { Notice } from './notice.ts';
+export {
+  type Excess,
+  fitConversation,
+  type FittedRow,
+  fitText,
+  type LengthLimits,
+  type OverlongPolicy,
+} from './overlong.ts';
+export { packBestFit, packInOrder, type Packs } from './packing.ts';
+export { type DataPlan, makePlan, type RowCounts, stepsPerEpoch, totalSteps } from './plan.ts';
+export { type EvaluationSet, prepareTrainingData, type TrainingData } from './prepare.ts';
+export { type PreviewChoice, type PreviewedRow, previewRows } from './preview.ts';
+export { encodeExample, type EncodedExample, readRows, type ReadRow } from './read-rows.ts';
+export { readEntry, registryFileName, resolveDatasets, rowFileFormat } from './registry.ts';
+export type { EncodedRow, RowEncoder } from './row-encoder.ts';
+export { type DropRule, type FormRule, formRules, type RowPlace, type RowProblem, problemText } from './row.ts';
+export { packedSamples, type SampleSet, singleSamples, streamSamples } from './sample-set.ts';
+export { ignoredLabel, type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
 export type { Sample, Sequence } from './sequence.ts';
+export type { DataSettings } from './settings.ts';

@@ -9,6 +9,7 @@ export {
   float32ToBfloat16,
   float32ToFloat16,
   type FloatDtype,
+  indexOfNonFinite,
 } from './half-floats.ts';
 export { maxJsonFileBytes, readJsonFile, readJsonObject, readTextFile, writeJsonFile } from './json-file.ts';
 export { isJsonObject, type JsonObject, type JsonValue, parseJsonText } from './json-text.ts';
@@ -20,10 +21,40 @@ export {
   parseLlama2cTokenizer,
   readLlama2cTokenizer,
 } from './llama2c.ts';
+export {
+  type AdapterParameter,
+  adapterParameters,
+  adapterWeightsName,
+  isAdapterFolder,
+  type LoraPair,
+  loraParameterNames,
+  type OpenedPeftAdapter,
+  openPeftAdapter,
+  type PeftAdapter,
+  readLoraPair,
+  readPeftAdapter,
+  type ShapedValues,
+  tokenRowsParameterName,
+  type TokenRows,
+  trainedValues,
+  writePeftAdapter,
+} from './peft-adapter.ts';
+export {
+  adapterConfigName,
+  newPeftConfig,
+  type NewPeftConfig,
+  parsePeftConfig,
+  type PeftConfig,
+  rankOf,
+  readPeftConfig,
+  scaleOf,
+  writePeftConfig,
+} from './peft-config.ts';
 export { readPackedBytes } from './row-bytes.ts';
 export { type FileRecord, maxRowBytes, maxRowDepth, type RecordFault } from './row-record.ts';
 export { readTextRecords, type TextRowFormat } from './row-records.ts';
 export {
+  bytesEqual,
   elementCount,
   isFloatDtype,
   openSafetensors,

@@ -76,4 +76,12 @@ export const formatsMessages = {
     }`,
   'llama2c-tokenizer': (f: { file: string; token?: number | undefined; requirement: string; actual: string }) =>
     `${f.file}: not a llama2.c tokenizer of this model: ${f.token === undefined ? '' : `token ${f.token}: `}${f.requirement}, got ${f.actual}`,
+  'adapter-missing': (f: { folder: string; missing: string; found: readonly string[] }) =>
+    `${f.folder}: a PEFT adapter must hold ${f.missing}, got ${f.found.length === 0 ? 'none' : f.found.slice(0, 5).join(', ')}`,
+  'adapter-unsupported': (f: { file: string; key: string; value: string; remedy: string }) =>
+    `${f.file}: ${quote(f.key)} must be one that Fettle computes as PEFT does, got ${
+      f.value.length > longestQuote ? `${f.value.slice(0, longestQuote)}...` : f.value
+    }. ${f.remedy}`,
+  'adapter-tensor': (f: { file: string; tensor: string; requirement: string; actual: string }) =>
+    `${f.file}: tensor ${quote(f.tensor)}: ${f.requirement}, got ${f.actual}`,
 };

@@ -1,0 +1,156 @@
+/**
+ * Reads data sets row by row: source -> record -> example -> sequences. Training, plan, preview and check all go through
+ * here, so that what one says of a row is what the others do with it.
+ */
+import { DataError } from '../errors.ts';
+import { convertRow, type DataStage, detectFormat, type RowReading, usedFields } from './convert-row.ts';
+import type { DatasetEntry } from './dataset-entry.ts';
+import { countRecords, type PlacedRecord, readDatasetRecords, readingOf } from './dataset-rows.ts';
+import type { Example } from './example.ts';
+import { isFields } from './fields.ts';
+import { makeNotice, type Notice } from './notice.ts';
+import { fitConversation, fitText } from './overlong.ts';
+import type { EncodedRow, RowEncoder } from './row-encoder.ts';
+import type { Conversation } from './conversation.ts';
+import { type RowPlace, rowProblem, type RowProblem } from './row.ts';
+import { ignoredLabel } from './sequence-store.ts';
+import type { DataSettings } from './settings.ts';
+import { chooseSamples } from './split.ts';
+
+/** A row that was looked at. */
+export interface ReadRow {
+  readonly place: RowPlace;
+  /** Index of its data set. */
+  readonly dataset: number;
+  /** What stood in the file; undefined where it could not be read. */
+  readonly value: unknown;
+  readonly example?: Example;
+  readonly problem?: RowProblem;
+  /** How often the row is used (num_samples). */
+  readonly uses: number;
+}
+
+/** Fields of this many rows are looked at to tell which are not used. */
+const inspectedRows = 1000;
+
+/** Tells which fields of the rows have no effect, and which have one that LLaMA-Factory would not give them. */
+class FieldInspector {
+  private readonly seen = new Set<string>();
+  private rows = 0;
+
+  look(value: unknown): void {
+    if (this.rows++ >= inspectedRows || !isFields(value)) return;
+    for (const name of Object.keys(value)) if (this.seen.size < inspectedRows) this.seen.add(name);
+  }
+
+  notices(entry: DatasetEntry, reading: RowReading): Notice[] {
+    const used = usedFields(reading);
+    const unused = [...this.seen].filter((name) => !used.has(name));
+    const notices: Notice[] = [];
+    const registry = entry.registry ?? '';
+    for (const key of entry.defaultedColumns) {
+      const column = reading.columns[key];
+      if (column !== null && this.seen.has(column) && used.has(column)) {
+        notices.push(makeNotice('default-column-used', { name: entry.name, registry, column, key }));
+      }
+    }
+    if (entry.defaultedTags.length > 0 && (reading.format === 'sharegpt' || reading.format === 'openai')) {
+      notices.push(makeNotice('default-tags-used', { name: entry.name, registry, tags: entry.defaultedTags }));
+    }
+    if (unused.length > 0) notices.push(makeNotice('columns-unused', { name: entry.name, columns: unused }));
+    return notices;
+  }
+}
+
+/**
+ * All rows of the data sets in turn, numbered from 0 over all of them, those beyond `max_samples` and `num_samples` left
+ * out. `onDataset` is called before the rows of each set. Never throws for what a row holds.
+ * @throws DataError `empty-dataset`, `dataset-format`, `dataset-stage`.
+ */
+export async function* readRows(
+  entries: readonly DatasetEntry[],
+  settings: Pick<DataSettings, 'stage' | 'max_samples' | 'data_seed'>,
+  notices: Notice[],
+): AsyncGenerator<ReadRow[]> {
+  let row = 0;
+  for (const [order, entry] of entries.entries()) {
+    const limit = settings.max_samples ?? Infinity;
+    const rows = entry.numSamples === undefined ? undefined : await countRecords(entry);
+    const wanted = Math.min(entry.numSamples ?? 0, limit);
+    const uses = rows === undefined ? undefined : chooseSamples(rows, wanted, entry.name, settings.data_seed);
+    if (rows !== undefined) notices.push(makeNotice('rows-sampled', { name: entry.name, used: wanted, rows }));
+    const inspector = new FieldInspector();
+    let reading: RowReading | undefined;
+    let inDataset = 0;
+    let limited = false;
+    for await (const records of readDatasetRecords(entry)) {
+      const group: ReadRow[] = [];
+      reading ??= firstReading(entry, settings.stage, records);
+      for (const { file, record } of records) {
+        const place: RowPlace = { dataset: entry.name, file, line: record.line, row: row++ };
+        const times = uses ? uses[inDataset]! : inDataset < limit ? 1 : 0;
+        inDataset++;
+        limited ||= uses === undefined && times === 0;
+        if (times === 0) continue;
+        inspector.look(record.value);
+        // Before the first good row there is no reading, but a record with a fault needs none.
+        const converted = convertRow(record, reading ?? emptyReading);
+        group.push({ place, dataset: order, value: record.value, uses: times, ...converted });
+      }
+      yield group;
+      // The rows of later sets are numbered behind all rows of this one, used or not.
+      if (limited && order === entries.length - 1) break;
+    }
+    if (inDataset === 0)
+      throw new DataError('empty-dataset', {
+        file: entry.source.kind === 'files' ? entry.source.files.join(', ') : entry.name,
+      });
+    if (limited) notices.push(makeNotice('samples-limited', { name: entry.name, used: limit }));
+    if (reading) notices.push(...inspector.notices(entry, reading));
+  }
+}
+
+/** The reading that the first telling row of a group gives; undefined where no row of it could be read. */
+function firstReading(entry: DatasetEntry, stage: DataStage, records: readonly PlacedRecord[]): RowReading | undefined {
+  const readable = records.filter(({ record }) => record.fault === undefined);
+  const telling = readable.find(({ record }) => detectFormat(record.value) !== undefined) ?? readable[0];
+  return telling && readingOf(entry, stage, telling.file, telling.record.value);
+}
+
+const emptyReading = { stage: 'sft', format: 'alpaca', ranking: false } as RowReading;
+
+/** A row as the trainer gets it: its sequences, or the rule that drops it. */
+export type EncodedExample =
+  | { readonly sequences: readonly EncodedRow[]; readonly truncated: boolean }
+  | { readonly problem: RowProblem };
+
+/** The settings that say how long a sequence may be. */
+export type LengthSettings = Pick<
+  DataSettings,
+  'stage' | 'cutoff_len' | 'max_prompt_length' | 'max_response_length' | 'overlong' | 'mask_history' | 'packing'
+>;
+
+/** Whether the texts of a set become one stream, which has no long rows. */
+export function isStream(settings: Pick<DataSettings, 'stage' | 'packing'>): boolean {
+  return settings.stage === 'pt' && settings.packing;
+}
+
+/** Tokenises an example and fits it into its limits. */
+export function encodeExample(example: Example, encoder: RowEncoder, settings: LengthSettings): EncodedExample {
+  if (example.kind === 'text' && isStream(settings))
+    return { sequences: [encoder.encodeText(example.text)], truncated: false };
+  const fitted =
+    example.kind === 'text'
+      ? fitText(encoder, example.text, settings, settings.overlong)
+      : fitConversation(encoder, conversationOf(example), settings, settings.overlong, settings.mask_history);
+  if ('excess' in fitted) return { problem: rowProblem('over-length', [], fitted.excess) };
+  const isTrained = fitted.sequences.every(({ labels }) => labels.some((label) => label !== ignoredLabel));
+  if (!isTrained || fitted.sequences.length === 0) return { problem: rowProblem('no-trained-token', [], {}) };
+  return fitted;
+}
+
+/** The conversation that supervised training sees in a row; of a pair, the chosen answer. */
+function conversationOf(example: Exclude<Example, { kind: 'text' }>): Conversation {
+  if (example.kind !== 'pair') return example.conversation;
+  return { ...example.prompt, messages: [...example.prompt.messages, example.chosen] };
+}
