@@ -27,6 +27,8 @@ export class StepProcess {
   private constructor(name: string, child: ChildProcess) {
     this.name = name;
     this.child = child;
+    // A child that died says why on standard error; the next answer reports it.
+    child.stdin!.on('error', () => {});
     this.lines = createInterface({ input: child.stdout! });
     this.answers = this.lines[Symbol.asyncIterator]();
   }

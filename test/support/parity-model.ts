@@ -7,7 +7,13 @@ import type { Sequence } from '../../src/data/index.ts';
 import { adamw, clipFactor, globalGradientNorm, schedule } from '../../src/optim/index.ts';
 import { type ModelConfigJson, tinyWeight, writeTinyModel } from '../../src/testing/index.ts';
 import type { TrainEngine } from '../../src/train/engine.ts';
-import { loraMethod, type LoraMethodSettings, targetModules, type TuningMethod } from '../../src/tuning/index.ts';
+import {
+  loraMethod,
+  type LoraMethodSettings,
+  loraScale,
+  targetModules,
+  type TuningMethod,
+} from '../../src/tuning/index.ts';
 import type { GoldenRow, ParityGolden } from './parity-golden.ts';
 
 /** Compile options of all tests: one thread, since the models are tiny. */
@@ -43,11 +49,12 @@ export function recordedLora(
   const { r, lora_alpha, target_modules, use_rslora } = golden.lora;
   const targets = typeof target_modules === 'string' ? [target_modules] : target_modules;
   return loraMethod(opened.model, opened.stored, {
-    rank: r,
-    alpha: lora_alpha,
     dropout: 0,
-    rankStabilized: use_rslora ?? false,
-    modules: targetModules(opened.model, targets),
+    modules: targetModules(opened.model, targets).map((module) => ({
+      ...module,
+      rank: r,
+      scale: loraScale(r, lora_alpha, use_rslora ?? false),
+    })),
     savedModules: [],
     tokenIds: [],
     ...more,

@@ -1,0 +1,74 @@
+/**
+ * One training step of Fettle, for a driver that alternates it with another: the same protocol as bench/step/peer.py.
+ * The step is what the training loop does: forward, loss, backward, gradient norm, clipping, AdamW.
+ */
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { openModelFolder } from '../../src/checkpoint/index.ts';
+import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
+import { createGraphEngine } from '../../src/train/graph-engine.ts';
+import { loraMethod, targetModules } from '../../src/tuning/index.ts';
+import type { Batch } from './step-process.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    plan: { type: 'string', default: 'whole' },
+    rank: { type: 'string', default: '16' },
+    threads: { type: 'string', default: '2' },
+    'layers-per-segment': { type: 'string', default: '1' },
+    prepack: { type: 'boolean', default: false },
+  },
+});
+
+const folder = await openModelFolder(options.model!);
+const rank = Number(options.rank);
+const method = loraMethod(folder.model, folder.stored, {
+  dropout: 0,
+  modules: targetModules(folder.model, ['all']).map((module) => ({ ...module, rank, scale: 2 })),
+  savedModules: [],
+  tokenIds: [],
+});
+const engine = await createGraphEngine(folder, method, {
+  device: 'cpu',
+  threads: Number(options.threads),
+  prepack: options.prepack,
+  plan:
+    options.plan === 'segmented'
+      ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
+      : { kind: 'whole' },
+  seed: 1,
+});
+const optimizer = adamw(engine.parameters);
+
+function peakBytes(): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+}
+
+async function step(batch: Batch, number: number): Promise<number> {
+  const sequences = batch.ids.map((ids, row) => ({
+    inputIds: Int32Array.from(ids),
+    labels: Int32Array.from(batch.labels[row]!),
+    row,
+  }));
+  for (const { gradient } of engine.parameters) gradient.fill(0);
+  const { lossSum, weightSum } = await engine.accumulate(sequences, { seed: 1, step: number, microBatch: 0 });
+  const norm = globalGradientNorm(engine.parameters) / weightSum;
+  optimizer.step(1e-4, clipFactor(norm, 1) / weightSum);
+  return lossSum / weightSum;
+}
+
+const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`);
+const trainedParameters = engine.parameters.reduce((sum, { data }) => sum + data.length, 0);
+say({ ready: true, trainedParameters });
+let number = 0;
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line) as { do: string; batch: Batch };
+  if (request.do === 'quit') break;
+  const start = performance.now();
+  const loss = await step(request.batch, number++);
+  say({ seconds: (performance.now() - start) / 1000, loss, peakBytes: peakBytes() });
+}
+await engine.release();
+process.exit(0);
