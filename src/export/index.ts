@@ -1,1 +1,2 @@
+export { exportModel, type ExportModelOptions, type ExportProgress, type ExportResult } from './export-model.ts';
 export { convertLlama2c, type ConvertLlama2cOptions } from './from-llama2c.ts';

@@ -49,7 +49,7 @@ export function tensorFromEntry(entry: TensorEntry, name = entry.name): TensorSo
 
 /**
  * Writes one safetensors file atomically. Tensors are stored widest dtype first, then by name.
- * @param onTensor called after each tensor with the bytes written so far
+ * @param onTensor called after each tensor with the bytes of all tensors written so far
  * @throws FileError `disk-full` (before the first byte where the system knows), `file-unwritable`; nothing is left half-written.
  */
 export async function writeSafetensors(
@@ -76,7 +76,7 @@ export async function writeSafetensors(
         if (written !== expected) {
           throw new RangeError(`tensor "${tensor.name}" gave ${written - expected} bytes more than its shape takes`);
         }
-        onTensor?.(tensor, written);
+        onTensor?.(tensor, written - header.length);
       }
     },
     total,

@@ -167,6 +167,21 @@ export async function* readTensorBytes(entry: TensorEntry): AsyncGenerator<Uint8
   }
 }
 
+/** Whether two stored tensors have the same dtype, shape and bytes. */
+export async function bytesEqual(a: TensorEntry, b: TensorEntry): Promise<boolean> {
+  if (a.dtype !== b.dtype || a.length !== b.length || a.shape.join() !== b.shape.join()) return false;
+  const other = readTensorBytes(b);
+  try {
+    for await (const chunk of readTensorBytes(a)) {
+      const next = await other.next();
+      if (next.done === true || Buffer.compare(chunk, next.value) !== 0) return false;
+    }
+    return true;
+  } finally {
+    await other.return(undefined);
+  }
+}
+
 /** The value of one stored element as text, for an error. */
 function elementText(bytes: Uint8Array, dtype: FloatDtype, index: number): string {
   const width = dtype === 'F32' ? 4 : 2;
