@@ -4,6 +4,11 @@ import type { CommandEntry } from './command.ts';
 /** Every command, in the order of the help. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'export',
+    summary: 'Merge adapters into the base model and write it as safetensors',
+    load: () => import('./commands/export.ts'),
+  },
+  {
     name: 'convert llama2c',
     summary: 'Turn a llama2.c checkpoint into a Hugging Face folder',
     load: () => import('./commands/convert-llama2c.ts'),

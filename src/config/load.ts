@@ -21,6 +21,8 @@ export interface LoadedConfig {
   readonly config: FettleConfig;
   /** Said once, before the command does its work. */
   readonly notices: readonly ConfigNotice[];
+  /** The keys that someone wrote; all others hold defaults. */
+  readonly given: readonly ConfigKey[];
   /** Where each key's value comes from. */
   readonly provenance: ReadonlyMap<ConfigKey, Provenance>;
 }
@@ -139,7 +141,7 @@ function check(
   for (const key of configKeys) {
     provenance.set(key, settings.places.get(key) ?? { origin: 'default', where: 'default' });
   }
-  return { config, notices: settings.notices, provenance };
+  return { config, notices: settings.notices, given: [...settings.places.keys()], provenance };
 }
 
 /**

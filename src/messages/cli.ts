@@ -35,3 +35,65 @@ export const doctorTexts = {
   freeOf: (free: string, total: string) => `${free} free of ${total}`,
   notLoadable: (reason: string) => `does not load: ${reason}. Data, template and plan commands work without it`,
 };
+
+/** Labels of derived numbers that a run tells before its start, where their names do not say enough. */
+export const planLabels: Readonly<Record<string, string>> = {
+  tokens: 'tokens per epoch',
+  trained_tokens: 'trained tokens per epoch',
+  total_steps: 'steps in all',
+  weights_bytes: 'memory for weights',
+  trained_bytes: 'memory for what is trained',
+  optimizer_bytes: 'memory of the optimiser',
+  activation_bytes: 'memory for activations',
+  peak_memory_bytes: 'memory expected',
+};
+
+/** Words of a training run. */
+export const trainTexts = {
+  resuming: (step: number, total: number, checkpoint: string | null) =>
+    `resuming at step ${step} of ${total}${checkpoint === null ? '' : ` from ${checkpoint}`}`,
+  progress: (f: { step: number; total: number; loss?: string; speed?: string; left?: string }) =>
+    [
+      `step ${f.step}/${f.total}`,
+      ...(f.loss === undefined ? [] : [`loss ${f.loss}`]),
+      ...(f.speed === undefined ? [] : [`${f.speed} tokens/s`]),
+      ...(f.left === undefined ? [] : [`${f.left} left`]),
+    ].join('  '),
+  trained: (f: {
+    step: number;
+    total: number;
+    loss: string;
+    rate: string;
+    norm?: string;
+    speed?: string;
+    left: string;
+  }) =>
+    [
+      `step ${f.step}/${f.total}`,
+      `loss ${f.loss}`,
+      `lr ${f.rate}`,
+      ...(f.norm === undefined ? [] : [`grad_norm ${f.norm}`]),
+      ...(f.speed === undefined ? [] : [`${f.speed} tokens/s`]),
+      `${f.left} left`,
+    ].join('  '),
+  evaluated: (step: number, total: number, loss: string) => `step ${step}/${total}  eval_loss ${loss}`,
+  evaluating: 'evaluating',
+  saving: 'saving',
+  checkpoint: (folder: string, best: boolean) => `checkpoint ${folder}${best ? ' (best so far)' : ''}`,
+  control: (step: number, command: string) => `step ${step}: obeyed ${command}`,
+  stopping: (step: number, left: string | undefined) =>
+    `finishing step ${step}${left === undefined ? '' : ` (about ${left})`}, then saving. Ctrl-C again ends at once`,
+  stopped: (step: number, total: number, checkpoint: string | null) =>
+    `stopped after step ${step} of ${total}${checkpoint === null ? '' : `, saved in ${checkpoint}`}`,
+  goOn: (command: string) => `go on with: ${command}`,
+  done: (loss: string, time: string) => `done: train_loss ${loss} in ${time}`,
+  files: (files: readonly string[]) => files.join('\n'),
+  talk: (command: string) => `talk to it: ${command}`,
+};
+
+/** Words of an export. */
+export const exportTexts = {
+  progress: (tensor: string) => `writing ${tensor}`,
+  done: (folder: string, parameters: string, size: string, files: number) =>
+    `${folder}: ${parameters} parameters, ${size}, ${files} files`,
+};
