@@ -1,10 +1,10 @@
 /** The arguments `CONFIG.yaml key=value ...` of a command -> a checked configuration. */
-import { isOverride, loadConfig, type ConfigKey, type LoadedConfig } from '../config/index.ts';
+import { isOverride, loadConfig, type LoadedConfig, type RequiredKeys } from '../config/index.ts';
 import { configNoticeText } from '../messages/config.ts';
 import type { CommandContext } from './command.ts';
 
 /** Loads the configuration that a command was given and prints its notices. @throws ConfigError */
-export function loadCommandConfig(context: CommandContext, requires: readonly ConfigKey[]): LoadedConfig {
+export function loadCommandConfig(context: CommandContext, requires: RequiredKeys): LoadedConfig {
   const [first, ...rest] = context.arguments;
   const hasFile = first !== undefined && !isOverride(first);
   const loaded = loadConfig({

@@ -5,6 +5,8 @@ export {
   loadConfig,
   MAX_CONFIG_BYTES,
   parseConfig,
+  type RequiredKeys,
+  trainingNeeds,
   type ConfigSource,
   type FettleOptions,
   type LoadedConfig,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../errors.ts';
 import { configNoticeText } from '../messages/config.ts';
-import { configFromOptions, loadConfig, parseConfig, type ConfigSource } from './index.ts';
+import { configFromOptions, loadConfig, parseConfig, trainingNeeds, type ConfigSource } from './index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fettle-config-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -304,7 +304,7 @@ describe('errors', () => {
       expect.stringMatching(/^train.yaml:2:\d+: values must be nested at most 64 deep, got more$/) as string,
     ],
     ['__proto__: 1', 'train.yaml:1:1: unknown key "__proto__"'],
-  ] as readonly (readonly [string, string])[])('%s', (text, message) => {
+  ] as readonly (readonly [string, string])[])('refusal %#', (text, message) => {
     expect(problems(text)).toEqual(expect.arrayContaining([message]));
   });
 
@@ -327,6 +327,13 @@ describe('errors', () => {
   });
 
   test('keys that the command needs are asked for', () => {
+    expect(
+      problemsOf(() => parse('do_train: true\ndataset: []', { requires: trainingNeeds, command: 'fettle train' })),
+    ).toEqual([
+      'train.yaml:2:10: fettle train needs dataset, got none',
+      'train.yaml: fettle train needs model_name_or_path, got none',
+      'train.yaml: fettle train needs output_dir, got none',
+    ]);
     expect(
       problemsOf(() => parse('lora_rank: 8', { requires: ['model_name_or_path', 'dataset'], command: 'train' })),
     ).toEqual(['train.yaml: train needs model_name_or_path, got none', 'train.yaml: train needs dataset, got none']);

@@ -27,6 +27,14 @@ export interface LoadedConfig {
   readonly provenance: ReadonlyMap<ConfigKey, Provenance>;
 }
 
+/** Keys that a command cannot do without; they may depend on others. */
+export type RequiredKeys = readonly ConfigKey[] | ((config: FettleConfig) => readonly ConfigKey[]);
+
+/** What training needs. */
+export function trainingNeeds(config: FettleConfig): readonly ConfigKey[] {
+  return ['model_name_or_path', ...(config.do_train ? (['dataset'] as const) : []), 'output_dir'];
+}
+
 /** Where a configuration comes from. */
 export interface ConfigSource {
   /** Path of a YAML or JSON file. */
@@ -34,7 +42,7 @@ export interface ConfigSource {
   /** `key=value` arguments, which go before the file. */
   readonly overrides?: readonly string[];
   /** Keys that the command cannot do without. */
-  readonly requires?: readonly ConfigKey[];
+  readonly requires?: RequiredKeys;
   /** Name of the command, for a missing key. */
   readonly command?: string;
 }
@@ -108,12 +116,7 @@ const fileCodes: ReadonlySet<string> = new Set([
   'config-not-a-mapping',
 ]);
 
-function check(
-  parts: readonly ParsedEntries[],
-  source: string,
-  requires: readonly ConfigKey[],
-  command: string,
-): LoadedConfig {
+function check(parts: readonly ParsedEntries[], source: string, requires: RequiredKeys, command: string): LoadedConfig {
   const settings = readSettings(
     parts.flatMap((part) => part.entries),
     source,
@@ -126,11 +129,12 @@ function check(
   };
   const config = resolveConfig(settings.parsed, context.isSet);
   if (!unreadable) {
-    for (const key of requires) {
+    const wrong = new Set(settings.problems.map(({ fields }) => ('key' in fields ? fields.key : '')));
+    for (const key of typeof requires === 'function' ? requires(config) : requires) {
       const value = config[key];
       const missing = value === undefined || (Array.isArray(value) && value.length === 0);
-      if (missing && !context.isSet(key)) {
-        problems.push({ code: 'missing-key', fields: { where: source, key, command } });
+      if (missing && !wrong.has(key)) {
+        problems.push({ code: 'missing-key', fields: { where: context.where(key), key, command } });
       }
     }
     // A rule would speak of values that were not read.
