@@ -50,7 +50,7 @@ export interface OpAttributes {
   reshape: { readonly shape: Shape };
   expand: { readonly shape: Shape };
   transpose: { readonly permutation: readonly number[] };
-  concat: { readonly axis: number };
+  concat: { readonly axis: number; readonly total?: string };
   slice: { readonly axis: number; readonly start: number; readonly end: number };
   // indices
   /** Rows of `a` (axis 0) by an index vector. */

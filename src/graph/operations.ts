@@ -169,7 +169,7 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     },
   },
   concat: {
-    build: (inputs, { axis }) => ops.concat(inputs, axis),
+    build: (inputs, { axis, total }) => ops.concat(inputs, axis, total),
     gradient: (node, dy, wanted) => {
       const { axis } = node.attributes;
       let start = 0;

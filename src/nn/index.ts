@@ -1,3 +1,4 @@
 export { inverseFrequencies, type RopeConfig, type RopeScaling, type RopeTables, ropeTables } from './rope.ts';
 export { attention, type AttentionOptions, type RowLayout, rowLayoutInputs } from './attention.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
+export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';

@@ -21,9 +21,16 @@ export interface LoweredGraph {
   readonly nodeCount: number;
 }
 
-/** Lowers the graph that `outputs` reach. */
-export function lowerGraph(outputs: Readonly<Record<string, Node>>, provider: Provider): LoweredGraph {
-  const writer = new GraphWriter(provider);
+/**
+ * Lowers the graph that `outputs` reach.
+ * @param expandsWeights f16 and bf16 weights become f32 once, in memory, when the program is made; else at each use.
+ */
+export function lowerGraph(
+  outputs: Readonly<Record<string, Node>>,
+  provider: Provider,
+  expandsWeights = false,
+): LoweredGraph {
+  const writer = new GraphWriter(provider, expandsWeights);
   const inputs = new Map<string, OnnxValue & { shape: Shape }>();
   const weights = new Map<string, Node<'weight'>>();
   const nodes = reachableNodes(Object.values(outputs));

@@ -49,7 +49,7 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const source = node.inputs[0]!;
     // a cast of a constant is folded when the session is made and then kept in memory: a shape known only at run time prevents it
     const value =
-      source.op === 'weight'
+      source.op === 'weight' && !writer.expandsWeights
         ? writer.emit('Reshape', [x!, writer.barrierShape(source.shape as readonly number[])])
         : x!;
     return writer.emit('Cast', [value], { to: BigInt(dataTypeCodes[node.attributes.to]) });

@@ -7,6 +7,8 @@ export type Provider = 'cpu' | 'webgpu';
 
 export class GraphWriter {
   readonly provider: Provider;
+  /** Whether stored weights become f32 once, when the program is made, instead of at each use. */
+  readonly expandsWeights: boolean;
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   /** int64 inputs that hold a known shape: what depends on them cannot be folded before the run. */
@@ -16,8 +18,9 @@ export class GraphWriter {
   private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
   private counter = 0;
 
-  constructor(provider: Provider) {
+  constructor(provider: Provider, expandsWeights: boolean) {
     this.provider = provider;
+    this.expandsWeights = expandsWeights;
   }
 
   /** The name of the value that `node` was lowered to. */

@@ -27,6 +27,8 @@ export interface CompileOptions {
   readonly threads: number;
   /** Copies weights into the layout that products like best: faster for some shapes, costs their size again. */
   readonly prepack?: boolean;
+  /** Expands f16 and bf16 weights to f32 once, in memory: for many short runs. Else at each use, for few long ones. */
+  readonly expandWeights?: boolean;
   /** Keeps freed memory for the next run. Off only pays where the allocator does not give pages back. */
   readonly arena?: boolean;
 }
@@ -90,7 +92,11 @@ export async function compile(
   locate: WeightLocator,
   options: CompileOptions,
 ): Promise<Program> {
-  return compileLowered(lowerGraph(outputs, options.device === 'webgpu' ? 'webgpu' : 'cpu'), locate, options);
+  return compileLowered(
+    lowerGraph(outputs, options.device === 'webgpu' ? 'webgpu' : 'cpu', options.expandWeights),
+    locate,
+    options,
+  );
 }
 
 /** Compiles a graph that was lowered before. */

@@ -3,7 +3,7 @@ import type { Sequence } from '../data/index.ts';
 import type { Model } from '../models/index.ts';
 import { ropeTables } from '../nn/index.ts';
 import { float32, int64, type TensorValue } from '../runtime/index.ts';
-import { type DropoutSite, tokenRowInput, type TuningMethod } from '../tuning/index.ts';
+import { type DropoutSite, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { hashKey, mix32 } from '../util/index.ts';
 import type { DropoutKey } from './engine.ts';
 import { batchInputs } from './loss-graph.ts';
@@ -56,13 +56,10 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     labels: int64(labels, [labels.length, 1]),
     label_weights: float32(Float32Array.from(weights), [weights.length, 1]),
   };
-  if (method.movedTokenIds.length > 0) {
-    const places = new Map(method.movedTokenIds.map((id, i) => [id, i]));
-    feeds[tokenRowInput] = int64(Array.from(ids, (id) => places.get(id) ?? places.size));
-    feeds['vocabulary'] = int64(
-      Array.from({ length: model.vocabularySize }, (_, i) => i),
-      [1, model.vocabularySize],
-    );
+  for (const [name, { shape, values }] of Object.entries(
+    tokenRowInputs(method.movedTokenIds, ids, model.vocabularySize),
+  )) {
+    feeds[name] = int64(values, shape);
   }
   return { feeds, tokens, labelled: rows.length, weightSum: weights.reduce((sum, weight) => sum + weight, 0) };
 }

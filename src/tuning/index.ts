@@ -10,4 +10,4 @@ export {
   type StoredWeights,
 } from './methods.ts';
 export { shortNames, targetModules, wholeModules } from './targets.ts';
-export { tokenRowInput } from './token-rows.ts';
+export { tokenRowInputs } from './token-rows.ts';

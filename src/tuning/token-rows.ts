@@ -16,7 +16,24 @@ export interface TokenRowSettings {
 }
 
 /** int64[N] input: for each token its place among the moved rows, or their number where it is none of them. */
-export const tokenRowInput = 'token_row';
+const tokenRowInput = 'token_row';
+/** int64[1, V] input: 0 to V - 1. */
+const vocabularyInput = 'vocabulary';
+
+/** The values of the two inputs for a batch of token ids, as plain numbers with their shapes. */
+export function tokenRowInputs(
+  movedIds: readonly number[],
+  ids: ArrayLike<number>,
+  vocabularySize: number,
+): Record<string, { readonly shape: readonly number[]; readonly values: readonly number[] }> {
+  if (movedIds.length === 0) return {};
+  const places = new Map(movedIds.map((id, i) => [id, i]));
+  const values = Array.from({ length: ids.length }, (_, t) => places.get(ids[t]!) ?? places.size);
+  return {
+    [tokenRowInput]: { shape: [ids.length], values },
+    [vocabularyInput]: { shape: [1, vocabularySize], values: Array.from({ length: vocabularySize }, (_, i) => i) },
+  };
+}
 
 /** Name of the moved rows f32[n, D]. */
 export function tokenRowName(settings: TokenRowSettings): string {
@@ -58,7 +75,7 @@ export function withTokenRows(
       if (tiedTo !== table) return logits;
       const columns = g.matmul(x, change(), { transposeB: true });
       const places = g.cast(
-        g.equal(g.reshape(idNode, [ids.length, 1]), g.input('vocabulary', 'int64', [1, vocabularySize])),
+        g.equal(g.reshape(idNode, [ids.length, 1]), g.input(vocabularyInput, 'int64', [1, vocabularySize])),
         'float32',
       );
       return g.add(logits, g.matmul(columns, places));

@@ -43,24 +43,29 @@ export function transpose(a: Node, permutation: readonly number[]): Node<'transp
   return makeNode('transpose', [a], { permutation }, a.dtype, shape);
 }
 
-/** Tensors one after the other along an axis; all other dimensions are equal. */
-export function concat(parts: readonly Node[], axis: number): Node {
+/**
+ * Tensors one after the other along an axis; all other dimensions are equal.
+ * @param total the name of the result's dimension there, where a part's is symbolic.
+ */
+export function concat(parts: readonly Node[], axis: number, total?: string): Node {
   const first = parts[0]!;
   if (parts.length === 1) return first;
   const position = normalizeAxis('concat', axis, first.shape.length);
-  let total = 0;
+  let sum = 0;
   for (const part of parts) {
     const dim = part.shape[position];
     require(part.dtype === first.dtype &&
       part.shape.length === first.shape.length &&
       part.shape.every((d, i) => i === position || d === first.shape[i]) &&
-      typeof dim ===
-        'number', 'concat', `parts like ${first.dtype}${formatShape(first.shape)} apart from axis ${position}, of known size there`, () =>
+      (typeof dim === 'number' ||
+        total !==
+          undefined), 'concat', `parts like ${first.dtype}${formatShape(first.shape)} apart from axis ${position}, of known size there`, () =>
       part.dtype + formatShape(part.shape));
-    total += dim as number;
+    sum += typeof dim === 'number' ? dim : 0;
   }
-  const shape = first.shape.map((dim, i): Dim => (i === position ? total : dim));
-  return makeNode('concat', parts, { axis: position }, first.dtype, shape);
+  const size: Dim = total ?? sum;
+  const shape = first.shape.map((dim, i): Dim => (i === position ? size : dim));
+  return makeNode('concat', parts, { axis: position, ...(total === undefined ? {} : { total }) }, first.dtype, shape);
 }
 
 /** Elements `start` (inclusive) to `end` (exclusive) of an axis of known size. */

@@ -1,0 +1,139 @@
+/** Runs decoding steps: tokens in, logits of each row's last token out, caches kept. Knows nothing of sampling. */
+import { type ModelFolder, weightLocator } from '../checkpoint/index.ts';
+import { ropeTables } from '../nn/index.ts';
+import { compile, type CompileOptions, float32, int64, type Program, type TensorValue } from '../runtime/index.ts';
+import { tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
+import { decodeNames, decodeOutputs } from './decode-graph.ts';
+import { KeyValueCache } from './key-value-cache.ts';
+
+/** Tokens of one row that go through the model at once; longer prompts go in pieces, which bounds memory. */
+const prefillTokens = 512;
+
+/** What the decoder's programs need beside the stored weights: matrices of adapters, by input name. */
+export type FixedTensors = ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
+
+export class Decoder {
+  private readonly folder: ModelFolder;
+  private readonly method: TuningMethod;
+  private readonly program: Program;
+  private readonly fixed: Record<string, TensorValue> = {};
+  private readonly cache: KeyValueCache;
+
+  private constructor(folder: ModelFolder, method: TuningMethod, program: Program, fixed: FixedTensors) {
+    const { model } = folder;
+    this.folder = folder;
+    this.method = method;
+    this.program = program;
+    for (const [name, { shape, values }] of fixed) this.fixed[name] = float32(values, shape);
+    this.cache = new KeyValueCache(model.layerCount, model.kvHeadCount, model.headDim);
+  }
+
+  /** Compiles the model for decoding. Weights become f32 in memory, laid out for products of few rows. */
+  static async create(
+    folder: ModelFolder,
+    method: TuningMethod,
+    fixed: FixedTensors,
+    options: CompileOptions,
+  ): Promise<Decoder> {
+    const outputs = decodeOutputs(folder.model, method.source(false));
+    const program = await compile(outputs, weightLocator(folder), { prepack: true, expandWeights: true, ...options });
+    return new Decoder(folder, method, program, fixed);
+  }
+
+  /** Tokens that a row holds. */
+  length(row: number): number {
+    return this.cache.lengths[row] ?? 0;
+  }
+
+  /** Forgets all but the first `length` tokens of a row. */
+  truncate(row: number, length: number): void {
+    if (row < this.cache.lengths.length) this.cache.lengths[row] = Math.min(length, this.length(row));
+  }
+
+  /** Copies what row `from` holds to row `to`. */
+  copyRow(from: number, to: number): void {
+    this.cache.reserve(to + 1, this.length(from));
+    this.cache.copyRow(from, to);
+  }
+
+  /**
+   * Appends tokens to rows `first`, `first + 1`, ... (at least one token each).
+   * @returns f32[V] per row: the logits after its last token. Valid until the next call.
+   */
+  async append(first: number, tokens: readonly ArrayLike<number>[]): Promise<Float32Array[]> {
+    const longest = Math.max(...tokens.map(({ length }) => length));
+    if (longest <= prefillTokens) return this.step(first, tokens);
+    const results: Float32Array[] = [];
+    for (const [i, ids] of tokens.entries()) {
+      let logits: Float32Array[] = [];
+      for (let start = 0; start < ids.length; start += prefillTokens) {
+        logits = await this.step(first + i, [Array.prototype.slice.call(ids, start, start + prefillTokens)]);
+      }
+      results.push(logits[0]!);
+    }
+    return results;
+  }
+
+  private async step(first: number, tokens: readonly ArrayLike<number>[]): Promise<Float32Array[]> {
+    const { model } = this.folder;
+    const rows = tokens.length;
+    const counts = tokens.map(({ length }) => length);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const longest = Math.max(...counts);
+    this.cache.reserve(first + rows, Math.max(...counts.map((count, i) => this.length(first + i) + count)));
+    const ids: number[] = [];
+    const slotToken = new Int32Array(rows * longest).fill(total);
+    const tokenSlot: number[] = [];
+    const last: number[] = [];
+    tokens.forEach((row, b) => {
+      for (let t = 0; t < row.length; t++) {
+        slotToken[b * longest + t] = ids.length;
+        tokenSlot.push(b * longest + t);
+        ids.push(row[t]!);
+      }
+      last.push(ids.length - 1);
+    });
+    const lengths = counts.map((_, b) => this.length(first + b));
+    const { cos, sin } = ropeTables(model.rope, counts, lengths);
+    const half = model.rope.dimensions / 2;
+    const feeds: Record<string, TensorValue> = {
+      ...this.fixed,
+      [decodeNames.tokenIds]: int64(ids),
+      [decodeNames.ropeCos]: float32(cos, [total, 1, half]),
+      [decodeNames.ropeSin]: float32(sin, [total, 1, half]),
+      [decodeNames.lengths]: int64(lengths),
+      [decodeNames.cacheSteps]: int64(Array.from({ length: this.cache.capacity }, (_, i) => i)),
+      [decodeNames.lastTokens]: int64(last),
+      slot_token: int64(slotToken),
+      token_slot: int64(tokenSlot),
+      steps: int64(Array.from({ length: longest }, (_, i) => i)),
+    };
+    const moved = tokenRowInputs(this.method.movedTokenIds, ids, model.vocabularySize);
+    for (const [name, { shape, values }] of Object.entries(moved)) feeds[name] = int64(values, shape);
+    for (let layer = 0; layer < model.layerCount; layer++) {
+      const { keys, values } = this.cache.feeds(layer, first, rows);
+      feeds[decodeNames.cacheKeys(layer)] = keys;
+      feeds[decodeNames.cacheValues(layer)] = values;
+    }
+    const results = await this.program.run(feeds);
+    for (let layer = 0; layer < model.layerCount; layer++) {
+      const keys = results[decodeNames.newKeys(layer)]!.data as Float32Array;
+      const values = results[decodeNames.newValues(layer)]!.data as Float32Array;
+      let from = 0;
+      counts.forEach((count, b) => {
+        this.cache.write(layer, first + b, keys, values, from, count);
+        from += count;
+      });
+    }
+    counts.forEach((count, b) => {
+      this.cache.lengths[first + b]! += count;
+    });
+    const logits = results[decodeNames.logits]!.data as Float32Array;
+    return counts.map((_, b) => logits.subarray(b * model.vocabularySize, (b + 1) * model.vocabularySize));
+  }
+
+  /** Frees the program. */
+  async release(): Promise<void> {
+    await this.program.release();
+  }
+}

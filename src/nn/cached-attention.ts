@@ -1,0 +1,96 @@
+/**
+ * Causal attention of new tokens over a cache of earlier ones. The cache is an input and is never copied: scores against
+ * it and against the new tokens are computed apart and share one softmax.
+ */
+import * as g from '../graph/index.ts';
+import type { AttentionOptions, RowLayout } from './attention.ts';
+
+/** What one layer remembers of B rows: room for C tokens each, of which the first `lengths[b]` are there. */
+export interface LayerCache {
+  /** f32[B, K, C, E], positions turned in. */
+  readonly keys: g.Node;
+  /** f32[B, K, C, E]. */
+  readonly values: g.Node;
+}
+
+/** The caches' nodes as inputs of a graph. */
+export function layerCacheInputs(layer: number, groups: number, size: number): LayerCache {
+  const shape = ['B', groups, 'C', size];
+  return {
+    keys: g.input(`cache_keys_${layer}`, 'float32', shape),
+    values: g.input(`cache_values_${layer}`, 'float32', shape),
+  };
+}
+
+/** How far each row's cache is filled. */
+export interface CacheLayout extends RowLayout {
+  /** int64[B]. */
+  readonly lengths: g.Node;
+  /** int64[C]: 0 to C - 1. */
+  readonly cacheSteps: g.Node;
+}
+
+/**
+ * softmax(scale q [cache k]ᵀ + mask) [cache v].
+ * @param q f32[N, H, E]; @param k f32[N, K, E]; @param v f32[N, K, E]: the new tokens, T of each of the B rows.
+ * @returns f32[N, H x E].
+ */
+export function cachedAttention(
+  q: g.Node,
+  k: g.Node,
+  v: g.Node,
+  cache: LayerCache,
+  layout: CacheLayout,
+  { scale, window }: AttentionOptions,
+): g.Node {
+  const [, heads, size] = q.shape as [g.Dim, number, number];
+  const groups = k.shape[1] as number;
+  const perGroup = heads / groups;
+  const toRows = (x: g.Node, count: number): g.Node =>
+    g.reshape(g.permuteRows(g.reshape(x, ['N', count * size]), layout.slotToken, layout.tokenSlot, 'any'), [
+      'B',
+      'T',
+      count,
+      size,
+    ]);
+  const queries = g.reshape(
+    g.transpose(g.reshape(toRows(q, heads), ['B', 'T', groups, perGroup, size]), [0, 2, 3, 1, 4]),
+    ['B', groups, 'GT', size],
+  );
+  const newKeys = g.transpose(toRows(k, groups), [0, 2, 1, 3]);
+  const newValues = g.transpose(toRows(v, groups), [0, 2, 1, 3]);
+
+  const query = g.reshape(layout.steps, ['T', 1]);
+  const key = g.reshape(layout.steps, [1, 'T']);
+  let newVisible: g.Node = g.greaterOrEqual(query, key);
+  // [B, 1, 1, T, C]: position of query t in row b is lengths[b] + t
+  const lengths = g.reshape(layout.lengths, ['B', 1, 1, 1, 1]);
+  const place = g.reshape(layout.cacheSteps, [1, 1, 1, 1, 'C']);
+  let cacheVisible: g.Node = g.less(place, lengths);
+  if (window !== undefined) {
+    const limit = g.scalar(window, 'int64');
+    newVisible = g.and(newVisible, g.less(g.sub(query, key), limit));
+    const position = g.add(lengths, g.reshape(layout.steps, [1, 1, 1, 'T', 1]));
+    cacheVisible = g.and(cacheVisible, g.less(g.sub(position, place), limit));
+  }
+  const hidden = g.scalar(-Infinity);
+  const masked = (scores: g.Node, columns: string, visible: g.Node): g.Node =>
+    g.add(g.reshape(scores, ['B', groups, perGroup, 'T', columns]), g.where(visible, g.scalar(0), hidden));
+  const cacheScores = masked(g.matmul(queries, cache.keys, { transposeB: true, alpha: scale }), 'C', cacheVisible);
+  const newScores = masked(g.matmul(queries, newKeys, { transposeB: true, alpha: scale }), 'T', newVisible);
+
+  // one normaliser for both parts
+  const max = maximum(g.reduceMax(cacheScores, [-1]), g.reduceMax(newScores, [-1]));
+  const cacheWeights = g.exp(g.sub(cacheScores, max));
+  const newWeights = g.exp(g.sub(newScores, max));
+  const total = g.add(g.reduceSum(cacheWeights, [-1]), g.reduceSum(newWeights, [-1]));
+  const flat = (x: g.Node, columns: string): g.Node => g.reshape(x, ['B', groups, 'GT', columns]);
+  const mixed = g.add(g.matmul(flat(cacheWeights, 'C'), cache.values), g.matmul(flat(newWeights, 'T'), newValues));
+  const normalized = g.div(g.reshape(mixed, ['B', groups, perGroup, 'T', size]), total);
+  const rows = g.reshape(g.transpose(normalized, [0, 3, 1, 2, 4]), ['S', heads * size]);
+  return g.permuteRows(rows, layout.tokenSlot, layout.slotToken, 'none');
+}
+
+function maximum(a: g.Node, b: g.Node): g.Node {
+  return g.where(g.greaterOrEqual(a, b), a, b);
+}
