@@ -61,6 +61,18 @@ function readObject(files: ReadonlyMap<string, Uint8Array>, name: string): JsonO
   return bytes === undefined ? undefined : asObject(parseJsonBytes(bytes, name), { file: name, path: '' });
 }
 
+/** The usual end tokens: where no config names one, the first of these that the tokenizer has as a special token. */
+const usualEndTokens = ['</s>', '<|end_of_text|>', '<|endoftext|>', '<eos>'];
+
+function endTokenOf(json: JsonObject): string | undefined {
+  const added = Array.isArray(json['added_tokens']) ? (json['added_tokens'] as unknown[]) : [];
+  const special = added.flatMap((token) => {
+    const fields = typeof token === 'object' && token !== null ? (token as JsonObject) : {};
+    return fields['special'] === true ? [fields['content']] : [];
+  });
+  return usualEndTokens.find((token) => special.includes(token));
+}
+
 function tokensOfConfig(config: JsonObject | undefined): AddedToken[] {
   if (config?.['added_tokens_decoder'] === undefined || config['added_tokens_decoder'] === null) return [];
   const place: Place = { file: configName, path: 'added_tokens_decoder' };
@@ -134,7 +146,13 @@ export function readSources(files: ReadonlyMap<string, Uint8Array>): TokenizerSo
     const key = `${name}_token`;
     return tokenContent(config?.[key]) ?? tokenContent(specialMap?.[key]) ?? converted.specialTokens?.[name];
   };
-  const specialTokens = { bos: special('bos'), eos: special('eos'), pad: special('pad'), unk: special('unk') };
+  const hasConfig = config !== undefined || specialMap !== undefined;
+  const specialTokens = {
+    bos: special('bos'),
+    eos: special('eos') ?? (hasConfig ? undefined : endTokenOf(converted.json)),
+    pad: special('pad'),
+    unk: special('unk'),
+  };
   const listed = [
     ...Object.values(specialTokens),
     ...['additional_special_tokens'].flatMap((key) => {

@@ -1,0 +1,188 @@
+/**
+ * Jinja as transformers runs it (trim_blocks, lstrip_blocks, loop controls, `tojson`), with bounds: a template comes
+ * from whoever published the model, and must neither hang nor fill memory.
+ */
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { DataError, FormatError } from '../errors.ts';
+import { strftime } from './strftime.ts';
+
+/** Characters of a template: the longest published ones have about 20,000. */
+export const maxJinjaLength = 262_144;
+/** Evaluated nodes of one rendering: a conversation of 1,000 turns in the longest published template takes 200,000. */
+const maxSteps = 2_000_000;
+/** Characters of a rendering or of any value made on the way: 16 million is several books. */
+const maxOutput = 1 << 24;
+/** Elements of a range or list that a template makes. */
+const maxElements = 100_000;
+
+/** A node of a parsed template, as far as it is looked into here. */
+interface Statement {
+  readonly type?: string;
+  readonly operator?: { readonly value: string };
+  readonly left?: Statement;
+  readonly right?: Statement;
+  readonly value?: unknown;
+}
+interface Value {
+  readonly value: unknown;
+}
+interface Scope {
+  set(name: string, value: unknown): unknown;
+}
+interface Evaluator {
+  evaluate(statement: Statement, environment: Scope): Value;
+  run(program: Statement): Value;
+}
+
+// The package's declarations import without file endings, which Node's resolution does not follow: said here instead.
+const BaseInterpreter = Interpreter as unknown as new (environment: Scope) => Evaluator;
+const BaseEnvironment = Environment as unknown as new () => Scope;
+const parseTemplate = parse as unknown as (tokens: unknown) => Statement;
+const tokenizeTemplate = tokenize as unknown as (
+  source: string,
+  options: { readonly lstrip_blocks: boolean; readonly trim_blocks: boolean },
+) => unknown;
+
+/** Raised by `raise_exception`: the template refuses the conversation. */
+class Refusal extends Error {}
+/** Raised where a bound is passed. */
+class BoundError extends Error {
+  readonly requirement: string;
+  readonly actual: string;
+  constructor(requirement: string, actual: string) {
+    super(requirement);
+    this.requirement = requirement;
+    this.actual = actual;
+  }
+}
+
+class BoundedInterpreter extends BaseInterpreter {
+  private steps = 0;
+
+  override evaluate(statement: Statement, environment: Scope): Value {
+    if (++this.steps > maxSteps) throw new BoundError(`a rendering must take at most ${maxSteps} steps`, 'more');
+    const value = this.evaluateNode(statement, environment);
+    const size = typeof value.value === 'string' || Array.isArray(value.value) ? value.value.length : 0;
+    if (size > maxOutput) throw new BoundError(`texts and lists must have at most ${maxOutput} elements`, `${size}`);
+    return value;
+  }
+
+  private evaluateNode(statement: Statement, environment: Scope): Value {
+    const { left, right } = statement ?? {};
+    const operator = statement?.type === 'BinaryExpression' ? statement.operator?.value : undefined;
+    if (left === undefined || right === undefined || (operator !== '+' && operator !== '~')) {
+      return super.evaluate(statement, environment);
+    }
+    try {
+      return super.evaluate(statement, environment);
+    } catch (error) {
+      // Published templates add texts that may be undefined: nothing is what they mean then.
+      if (!(error instanceof Error) || !error.message.startsWith('Cannot perform operation')) throw error;
+      const text = (side: Statement): string => {
+        const { value } = this.evaluate(side, environment);
+        if (value === undefined || value === null) return '';
+        if (typeof value === 'string' || typeof value === 'number') return `${value}`;
+        throw error;
+      };
+      return super.evaluate({ type: 'StringLiteral', value: text(left) + text(right) }, environment);
+    }
+  }
+}
+
+function boundedRange(...bounds: number[]): number[] {
+  const [start, stop] = bounds.length === 1 ? [0, bounds[0]!] : [bounds[0]!, bounds[1]!];
+  const step = bounds[2] ?? 1;
+  if (![start, stop, step].every(Number.isInteger) || step === 0)
+    throw new Error('range() takes whole numbers and a step other than 0');
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  if (length > maxElements) throw new BoundError(`a range must have at most ${maxElements} elements`, `${length}`);
+  return Array.from({ length }, (_, i) => start + i * step);
+}
+
+/** A parsed template that can be rendered any number of times. */
+export class BoundedJinja {
+  private readonly name: string;
+  private readonly program: Statement;
+
+  /** @throws FormatError where the template is too long or does not parse. */
+  constructor(name: string, source: string) {
+    this.name = name;
+    if (source.length > maxJinjaLength) {
+      throw new FormatError('template-bounds', {
+        template: name,
+        requirement: `must be at most ${maxJinjaLength} characters long`,
+        actual: `${source.length}`,
+      });
+    }
+    try {
+      this.program = parseTemplate(tokenizeTemplate(source, { lstrip_blocks: true, trim_blocks: true }));
+    } catch (error) {
+      throw new FormatError(
+        'template-invalid',
+        { template: name, reason: `does not parse as Jinja: ${reasonOf(error)}` },
+        { cause: error },
+      );
+    }
+  }
+
+  /**
+   * Renders with the given variables. `now` is what `strftime_now` shows.
+   * @throws DataError `template-refused` where it calls `raise_exception`, `template-bounds`, `template-invalid`.
+   */
+  render(variables: Readonly<Record<string, unknown>>, now: Date): string {
+    const environment = new BaseEnvironment();
+    const globals: Readonly<Record<string, unknown>> = {
+      false: false,
+      true: true,
+      none: null,
+      False: false,
+      True: true,
+      None: null,
+      range: boundedRange,
+      strftime_now: (format: string) => strftime(now, format),
+      raise_exception: (message: unknown) => {
+        throw new Refusal(String(message));
+      },
+    };
+    for (const [name, value] of Object.entries({ ...globals, ...variables })) {
+      if (value !== undefined) environment.set(name, value);
+    }
+    try {
+      const text = new BoundedInterpreter(environment).run(this.program).value;
+      return typeof text === 'string' ? text : String(text);
+    } catch (error) {
+      throw this.explain(error);
+    }
+  }
+
+  private explain(error: unknown): Error {
+    const template = this.name;
+    if (error instanceof Refusal) {
+      return new DataError('template-refused', { template, reason: clip(error.message) }, { cause: error });
+    }
+    if (error instanceof BoundError) {
+      return new DataError(
+        'template-bounds',
+        { template, requirement: error.requirement, actual: error.actual },
+        { cause: error },
+      );
+    }
+    if (error instanceof RangeError) {
+      const requirement = 'must neither nest without end nor make texts beyond memory';
+      return new DataError('template-bounds', { template, requirement, actual: reasonOf(error) }, { cause: error });
+    }
+    return new DataError(
+      'template-invalid',
+      { template, reason: `cannot be rendered: ${reasonOf(error)}` },
+      { cause: error },
+    );
+  }
+}
+
+function clip(text: string): string {
+  return text.length > 300 ? `${text.slice(0, 297)}...` : text;
+}
+
+function reasonOf(error: unknown): string {
+  return clip(error instanceof Error ? error.message : String(error));
+}
