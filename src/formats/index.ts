@@ -74,3 +74,9 @@ export {
   writeSafetensors,
 } from './safetensors-writer.ts';
 export { loadTokenizerFolder } from './tokenizer-files.ts';
+export {
+  readTensorBoardScalars,
+  type TensorBoardOptions,
+  type TensorBoardScalar,
+  TensorBoardWriter,
+} from './tensorboard.ts';
