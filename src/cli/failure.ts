@@ -17,8 +17,7 @@ export interface Failure {
 function clip(text: string): string {
   const lines = text.split('\n').map((line) => {
     // Control characters of a hostile file must not reach the terminal.
-    // eslint-disable-next-line no-control-regex
-    const visible = line.replace(/[\u0000-\u0008\u000B-\u001F\u007F]/g, '\uFFFD');
+    const visible = line.replace(/[^\P{Cc}\t]/gu, '\uFFFD');
     return visible.length > MAX_LINE_LENGTH ? `${visible.slice(0, MAX_LINE_LENGTH - 3)}...` : visible;
   });
   return lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES - 1), '...'].join('\n') : lines.join('\n');

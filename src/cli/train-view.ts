@@ -40,6 +40,12 @@ export class TrainView {
     this.progress.clear();
   }
 
+  /** Names the command that goes on with a run that was stopped. */
+  sayHowToGoOn(): void {
+    this.clear();
+    this.terminal.line(trainTexts.goOn(this.hints.goOn));
+  }
+
   show(event: TrainEvent): void {
     const { terminal, progress } = this;
     switch (event.type) {
@@ -77,7 +83,7 @@ export class TrainView {
       case 'stopped':
         progress.clear();
         terminal.line(trainTexts.stopped(event.step, event.totalSteps, event.checkpoint));
-        terminal.line(trainTexts.goOn(this.hints.goOn));
+        this.sayHowToGoOn();
         return;
       case 'done':
         progress.clear();

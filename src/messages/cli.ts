@@ -89,6 +89,7 @@ export const trainTexts = {
   done: (loss: string, time: string) => `done: train_loss ${loss} in ${time}`,
   files: (files: readonly string[]) => files.join('\n'),
   talk: (command: string) => `talk to it: ${command}`,
+  detached: (pid: number, log: string) => `process ${pid} trains on its own; its log is ${log}`,
 };
 
 /** Words of an export. */
@@ -96,4 +97,19 @@ export const exportTexts = {
   progress: (tensor: string) => `writing ${tensor}`,
   done: (folder: string, parameters: string, size: string, files: number) =>
     `${folder}: ${parameters} parameters, ${size}, ${files} files`,
+};
+
+/** Words of `fettle data preview`. */
+export const previewTexts = {
+  title: 'What is trained',
+  row: (row: number, place: string, tokens: number, trained: number) =>
+    `row ${row}  ${place}  ${tokens} tokens, ${trained} trained`,
+  dropped: (rule: string, reason: string | undefined) =>
+    `dropped: ${rule}${reason === undefined ? '' : ` (${reason})`}`,
+  trained: 'trained',
+  untrained: 'not trained',
+  hover: 'Point at a token to see its id, bytes, label and weight.',
+  token: (f: { position: number; id: number; bytes: string; label: number; weight: number }) =>
+    `token ${f.position}: id ${f.id}, bytes ${f.bytes}, label ${f.label}, weight ${f.weight}`,
+  noSuchRow: (row: number) => `row ${row} is not there`,
 };
