@@ -19,15 +19,17 @@ export const runMessages = {
     `${f.file}: must be the record of a run as Fettle writes it, got a file that cannot be used: ${f.reason}. Choose another output_dir, or set overwrite_output_dir: true`,
   'run-folder-missing': (f: { key: string }) => `${f.key}: a folder for the results must be named, got none`,
   'run-config-differs': (f: { dir: string; key: string; before: string; now: string }) =>
-    `${f.dir}: holds an unfinished run whose "${f.key}" is ${f.before}, got ${f.now}. Give it the old value to go on, choose another output_dir, or set overwrite_output_dir: true with resume_from_checkpoint: false to start afresh`,
+    `${f.dir}: holds an unfinished run whose "${f.key}" is ${f.before}, got ${f.now}. Give it the old value to go on, choose another output_dir, or set overwrite_output_dir: true to replace it`,
   'run-content-differs': (f: { dir: string; what: string; step: number }) =>
-    `${f.dir}: holds an unfinished run at step ${f.step} whose ${f.what} had another content than now. Restore it to go on, choose another output_dir, or set overwrite_output_dir: true with resume_from_checkpoint: false to start afresh`,
+    `${f.dir}: holds an unfinished run at step ${f.step} whose ${f.what} had another content than now. Restore it to go on, choose another output_dir, or set overwrite_output_dir: true to replace it`,
   'run-folder-finished': (f: { dir: string }) =>
     `${f.dir}: holds a finished run. Choose another output_dir, or set overwrite_output_dir: true to replace it`,
   'run-folder-occupied': (f: { dir: string; found: readonly string[] }) =>
     `${f.dir}: must be empty or hold a run to go on with, got ${f.found.slice(0, 5).join(', ')}${
       f.found.length > 5 ? ` and ${f.found.length - 5} more` : ''
     }. Choose another output_dir, or set overwrite_output_dir: true`,
+  'run-folder-is-input': (f: { dir: string; file: string }) =>
+    `${f.dir}: output_dir must not hold files that the run reads, got ${f.file}. Choose another output_dir`,
   'checkpoint-missing': (f: { where: string; checkpoint: string; reason: string }) =>
     `${f.where}: must be a checkpoint that a run can go on from, got ${f.checkpoint}: ${f.reason}`,
   'loss-not-finite': (f: {

@@ -67,10 +67,12 @@ export type TrainEvent =
       readonly type: 'progress';
       readonly step: number;
       readonly totalSteps: number;
+      /** Part of the running step that is done, 0 to 1. */
       readonly fraction: number;
+      readonly secondsPerStep: number | null;
       readonly remainingSeconds: number | null;
     }
-  | { readonly type: 'log'; readonly line: LogLine }
+  | { readonly type: 'log'; readonly line: LogLine; readonly secondsPerStep: number | null }
   | { readonly type: 'control'; readonly step: number; readonly command: Readonly<Record<string, unknown>> }
   | { readonly type: 'checkpoint'; readonly step: number; readonly folder: string; readonly best: boolean }
   | { readonly type: 'stopping'; readonly step: number; readonly remainingSeconds: number | null }

@@ -25,7 +25,7 @@ export {
   runFileNames,
   type RunPaths,
   runPaths,
-  unfinishedCheckpointName,
+  partialCheckpointName,
 } from './layout.ts';
 export { acquireRunLock, type RunLock, runLockHolder } from './lock.ts';
 export { memoryKillCount, peakMemoryBytes } from './memory.ts';

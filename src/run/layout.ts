@@ -39,14 +39,14 @@ export function checkpointStep(name: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-const unfinishedPattern = /^unfinished-checkpoint-\d+-\d+$/;
+const partialPattern = /^(?:unfinished|removed)-checkpoint-\d+-\d+$/;
 
-/** The name under which a checkpoint is written or removed; never read again. */
-export function unfinishedCheckpointName(step: number): string {
-  return `unfinished-checkpoint-${step}-${process.pid}`;
+/** The name under which a checkpoint is written (`unfinished`) or removed; a folder of such a name is never read. */
+export function partialCheckpointName(step: number, kind: 'unfinished' | 'removed'): string {
+  return `${kind}-checkpoint-${step}-${process.pid}`;
 }
 
 /** Whether a name in a run folder is something that a killed process left: half a checkpoint or a temporary file. */
 export function isLeftover(name: string): boolean {
-  return unfinishedPattern.test(name) || /\.\d+\.[0-9a-f]{8}\.tmp$/.test(name);
+  return partialPattern.test(name) || /\.\d+\.[0-9a-f]{8}\.tmp$/.test(name);
 }

@@ -17,6 +17,7 @@ export interface ObeyedControl {
 export interface RunRecord {
   /** Version of this file's form. */
   readonly format: 1;
+  /** Differs from that of every other run, also of one that stood in this folder before. */
   readonly id: string;
   readonly kind: 'train';
   readonly state: RunState;

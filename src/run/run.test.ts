@@ -26,7 +26,7 @@ import {
   sendControl,
   startKeeper,
   type TrainEvent,
-  unfinishedCheckpointName,
+  partialCheckpointName,
   withAllocatorSettings,
 } from './index.ts';
 
@@ -237,7 +237,7 @@ test('names in a run folder are told apart', () => {
     undefined,
     undefined,
   ]);
-  expect([unfinishedCheckpointName(3), 'run.json.12.00ff00ff.tmp'].every(isLeftover)).toBe(true);
+  expect([partialCheckpointName(3, 'unfinished'), 'run.json.12.00ff00ff.tmp'].every(isLeftover)).toBe(true);
   expect(['checkpoint-3', 'run.json', 'notes.tmp'].some(isLeftover)).toBe(false);
 });
 

@@ -22,17 +22,18 @@ export function withAllocatorSettings(present: string | undefined): string {
 
 /**
  * Starts a module of ours as a process of its own, in its own process group, so that a Ctrl-C in the terminal reaches
- * its owner only. An IPC channel carries the start; standard output and error go to `output` (a file descriptor).
+ * its owner only. An IPC channel carries the start; standard output and error go to `output`
+ * (a file descriptor, or pipes that the caller reads).
  */
-export function spawnModule(module: URL, options: { output: number; execArgv?: readonly string[] }): ChildProcess {
+export function spawnModule(module: URL, output: number | 'pipe'): ChildProcess {
   const env =
     process.platform === 'linux'
       ? { ...process.env, GLIBC_TUNABLES: withAllocatorSettings(process.env['GLIBC_TUNABLES']) }
       : process.env;
-  return spawn(process.execPath, [...(options.execArgv ?? []), ...nodeArguments(module)], {
+  return spawn(process.execPath, nodeArguments(module), {
     detached: true,
     env,
-    stdio: ['ignore', options.output, options.output, 'ipc'],
+    stdio: ['ignore', output, output, 'ipc'],
     windowsHide: true,
   });
 }

@@ -1,0 +1,3 @@
+export { pt } from './pt.ts';
+export type { Recipe, RecipeContext } from './recipe.ts';
+export { sft } from './sft.ts';

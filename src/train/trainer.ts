@@ -1,0 +1,121 @@
+/** The trainer process: takes its order from its starter, holds the folder's lock, runs the recipe, reports how it ended. */
+import { rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { FettleError } from '../errors.ts';
+import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper } from '../run/index.ts';
+import type { TrainerTools } from './job.ts';
+import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
+import { pt, type Recipe, sft } from './recipes/index.ts';
+import type { ScalarSink } from './reporter.ts';
+import { openSession, type Session } from './session.ts';
+
+/** What a trainer is made of. */
+export interface TrainerParts {
+  readonly tools: TrainerTools;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Opens where scalars go besides the log. */
+  readonly openSinks?: (session: Session) => Promise<readonly ScalarSink[]>;
+}
+
+const recipes: Readonly<Record<string, Recipe>> = { sft, pt };
+
+/** What Ctrl-C ends a program with. */
+const interruptedExitCode = 130;
+
+/** Versions that a run's record names. */
+export async function packageVersions(): Promise<Record<string, string>> {
+  const file = new URL('../../package.json', import.meta.url);
+  const { version } = JSON.parse(await readFile(file, 'utf8')) as { version: string };
+  return { fettle: version, node: process.versions.node };
+}
+
+/** Runs this process as a trainer and ends it. Started by `train` only. */
+export async function runTrainer(parts: TrainerParts): Promise<never> {
+  const tell = (message: TrainerMessage) => {
+    // The starter of a detached run may have gone.
+    if (process.connected) process.send?.(message);
+  };
+  const ordered = once(process, 'message') as Promise<[StartRequest]>;
+  tell({ type: 'ready' });
+  const [request] = await ordered;
+  // Without this the open channel would keep a process alive that has nothing left to do.
+  process.channel?.unref();
+  const exitCode = await serve(parts, request, tell);
+  if (process.connected) await new Promise((resolve) => void process.send!({ type: 'end' }, resolve));
+  process.exit(exitCode);
+}
+
+async function serve(
+  { tools, versions, openSinks }: TrainerParts,
+  { folder, config, given, owner }: StartRequest,
+  tell: (message: TrainerMessage) => void,
+): Promise<number> {
+  let begun = false;
+  let stops = 0;
+  const stop = () => {
+    stops += 1;
+    // Before the run has begun there is nothing to save; a second request ends at once.
+    if (begun && stops === 1) return;
+    if (!begun) rmSync(runPaths(folder).lock, { force: true });
+    process.exit(interruptedExitCode);
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+
+  let keeper: RunKeeper | undefined;
+  try {
+    const lock = await acquireRunLock(folder);
+    try {
+      keeper = await startKeeper(folder, owner ?? undefined);
+      const session = await openSession({
+        folder,
+        config,
+        given,
+        keeper,
+        versions,
+        owner: {
+          hear: (event) => tell({ type: 'event', event }),
+          accept: (eventsFrom) => {
+            begun = true;
+            tell({ type: 'accepted', eventsFrom });
+          },
+        },
+      });
+      const recipe = recipes[config.stage];
+      if (recipe === undefined) throw new TypeError(`there is no recipe for the stage "${String(config.stage)}"`);
+      const end = await recipe({
+        session,
+        tools,
+        stopRequested: () => stops > 0,
+        openSinks: async () => (await openSinks?.(session)) ?? [],
+      });
+      return end.kind === 'done' ? 0 : interruptedExitCode;
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    if (begun) await recordFailure(folder, keeper, error);
+    tell({ type: 'error', error: sendableError(error) });
+    // What is no user's error goes to the log with its stack.
+    if (!(error instanceof FettleError))
+      process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`);
+    return 1;
+  } finally {
+    await keeper?.close();
+  }
+}
+
+/** Leaves the failure in the folder; a disk that is full must not hide it. */
+async function recordFailure(folder: string, keeper: RunKeeper | undefined, error: unknown): Promise<void> {
+  const sent = sendableError(error);
+  const told = { code: sent.code ?? 'internal-error', text: sent.message };
+  try {
+    await keeper?.write({ state: 'failed', error: told });
+    const events = openJsonLines(runPaths(folder).events);
+    events.append({ type: 'failed', ...told });
+    events.close();
+  } catch {
+    // The error itself still travels to the starter.
+  }
+}
