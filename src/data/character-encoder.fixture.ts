@@ -1,5 +1,5 @@
 /** A row encoder for tests that anyone can check by eye: one token a character, one for each header, one for each end. */
-import type { Conversation } from './conversation.ts';
+import type { Conversation } from '../template/index.ts';
 import type { EncodedRow, RowEncoder } from './row-encoder.ts';
 
 /** Ids of the headers and of the end token. */

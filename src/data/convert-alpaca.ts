@@ -1,5 +1,5 @@
 /** Alpaca rows (instruction, input, output, system, history), prompt and completion rows, and plain text rows. */
-import type { Message } from './conversation.ts';
+import type { Message } from '../template/index.ts';
 import type { Columns } from './dataset-entry.ts';
 import type { Example } from './example.ts';
 import {

@@ -1,5 +1,5 @@
 /** Rows that hold a list of messages: ShareGPT (from, value), OpenAI (role, content) and Firefly (human, assistant). */
-import type { Message, Role } from './conversation.ts';
+import type { Message, Role, TrainedSpan } from '../template/index.ts';
 import type { Columns, Tags } from './dataset-entry.ts';
 import type { Example } from './example.ts';
 import {
@@ -54,13 +54,13 @@ function readTraining(fields: Fields, content: string, path: Path): Pick<Message
   if (weight !== undefined && (typeof weight !== 'number' || weight < 0 || !Number.isFinite(weight))) {
     failType([...path, 'weight'], 'weight', weight);
   }
-  const isSpan = (span: unknown): span is [number, number] =>
-    Array.isArray(span) &&
-    span.length === 2 &&
-    span.every(
-      (offset) => Number.isInteger(offset) && (offset as number) >= 0 && (offset as number) <= content.length,
-    ) &&
-    (span[0] as number) < (span[1] as number);
+  const isSpan = (span: unknown): span is TrainedSpan => {
+    if (!Array.isArray(span) || span.length < 2 || span.length > 3) return false;
+    const [begin, end, spanWeight] = span as unknown[];
+    const isOffset = (offset: unknown): offset is number => Number.isInteger(offset) && (offset as number) >= 0;
+    const isWeight = spanWeight === undefined || (typeof spanWeight === 'number' && spanWeight >= 0);
+    return isOffset(begin) && isOffset(end) && begin < end && end <= content.length && isWeight;
+  };
   if (spans !== undefined && (!Array.isArray(spans) || !spans.every(isSpan))) {
     failType([...path, 'trained_spans'], 'spans', spans);
   }

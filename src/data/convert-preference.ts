@@ -1,7 +1,7 @@
 /** Rows that compare answers: a chosen and a rejected one, or one answer marked as wanted or not (KTO). */
 import { alpacaPrompt, convertAlpaca } from './convert-alpaca.ts';
 import { convertMessages, readMessage, readMessages } from './convert-messages.ts';
-import type { Message } from './conversation.ts';
+import type { Message } from '../template/index.ts';
 import type { Columns, RowFormat, Tags } from './dataset-entry.ts';
 import type { Example } from './example.ts';
 import { failType, type Fields, requiredField, requireResponse } from './fields.ts';

@@ -241,7 +241,7 @@ describe('ShareGPT and OpenAI rows', () => {
     ],
     [
       { conversations: [user('a'), { ...bot('b'), trained_spans: [[0, 2]] }] },
-      'wrong-type /conversations/1/trained_spans data.jsonl:7: conversations[1].trained_spans must be a list of [begin, end] offsets inside the content, got a list',
+      'wrong-type /conversations/1/trained_spans data.jsonl:7: conversations[1].trained_spans must be a list of [begin, end] (or [begin, end, weight]) offsets inside the content, got a list',
     ],
   ])('names what is wrong with %j', (row, text) => expect(problem(row, sharegpt)).toBe(text));
   it('refuses pictures by name', () => {

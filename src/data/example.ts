@@ -1,5 +1,5 @@
 /** What a row becomes before it is tokenised. Knows no `node:` module. */
-import type { Conversation, Message } from './conversation.ts';
+import type { Conversation, Message } from '../template/index.ts';
 
 /** A conversation whose assistant turns are trained. */
 export interface ConversationExample {

@@ -1,5 +1,5 @@
 export { batchCount, type BatchSettings, planBatches } from './batches.ts';
-export type { Conversation, Message, Role, ToolCall } from './conversation.ts';
+export { checkData, type CheckOptions, type CheckRule, type Finding } from './check.ts';
 export { type ConvertedRow, convertRow, type DataStage, detectFormat, type RowReading } from './convert-row.ts';
 export {
   type Columns,
@@ -11,6 +11,13 @@ export {
   sharegptTags,
   type Tags,
 } from './dataset-entry.ts';
+export {
+  encodeConversation,
+  type EncodedConversation,
+  encodePrompt,
+  encodeTextRow,
+  encodeWithBoundaries,
+} from './encode.ts';
 export type { ConversationExample, Example, PairExample, TaggedExample, TextExample } from './example.ts';
 export { cutLikeLlamaFactory, inferSeqlen } from './infer-seqlen.ts';
 export { type MixedRow, mixRows, type MixStrategy } from './mixing.ts';
@@ -29,7 +36,7 @@ export { type EvaluationSet, prepareTrainingData, type TrainingData } from './pr
 export { type PreviewChoice, type PreviewedRow, previewRows } from './preview.ts';
 export { encodeExample, type EncodedExample, readRows, type ReadRow } from './read-rows.ts';
 export { readEntry, registryFileName, resolveDatasets, rowFileFormat } from './registry.ts';
-export type { EncodedRow, RowEncoder } from './row-encoder.ts';
+export { createRowEncoder, type EncodedRow, type RowEncoder } from './row-encoder.ts';
 export { type DropRule, type FormRule, formRules, type RowPlace, type RowProblem, problemText } from './row.ts';
 export { packedSamples, type SampleSet, singleSamples, streamSamples } from './sample-set.ts';
 export { ignoredLabel, type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';

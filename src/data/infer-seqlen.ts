@@ -19,24 +19,16 @@ export function inferSeqlen(
   return [source, target];
 }
 
-interface Turn {
-  readonly start: number;
-  readonly targetStart: number;
-  readonly end: number;
-}
-
-/** Turns as runs of untrained tokens and the trained run that follows; what follows the last trained run is left out. */
-function turnsOf(labels: Int32Array): Turn[] {
-  const turns: Turn[] = [];
-  let at = 0;
-  while (at < labels.length) {
-    const start = at;
-    while (at < labels.length && labels[at] === ignoredLabel) at++;
-    const targetStart = at;
+/** Runs of trained tokens, [begin, end). */
+export function trainedRuns(labels: Int32Array): [number, number][] {
+  const runs: [number, number][] = [];
+  for (let at = 0; at < labels.length;) {
+    const begin = at;
     while (at < labels.length && labels[at] !== ignoredLabel) at++;
-    if (at > targetStart) turns.push({ start, targetStart, end: at });
+    if (at > begin) runs.push([begin, at]);
+    else at++;
   }
-  return turns;
+  return runs;
 }
 
 /** What `cutLikeLlamaFactory` cuts. */
@@ -44,18 +36,22 @@ export interface CuttableSequence {
   readonly inputIds: Int32Array;
   readonly labels: Int32Array;
   readonly weights?: Float32Array;
+  /** [begin, end) in tokens of each answer; left out means the runs of labels. */
+  readonly answers?: readonly (readonly [number, number])[];
 }
 
 /**
  * Cuts a sequence to `cutoffLength` tokens turn by turn. With `lastTurnFirst` (LLaMA-Factory's `mask_history`) the last
  * turn gets its tokens before the others do.
  */
-export function cutLikeLlamaFactory<S extends CuttableSequence>(
-  sequence: S,
+export function cutLikeLlamaFactory(
+  sequence: CuttableSequence,
   cutoffLength: number,
   lastTurnFirst: boolean,
-): S {
-  const turns = turnsOf(sequence.labels);
+): CuttableSequence {
+  // A turn is what stands between two answers, and the answer that follows; what follows the last one is left out.
+  const answers = sequence.answers ?? trainedRuns(sequence.labels);
+  const turns = answers.map(([targetStart, end], turn) => ({ start: answers[turn - 1]?.[1] ?? 0, targetStart, end }));
   const kept: [number, number][][] = [];
   let total = 0;
   for (const { start, targetStart, end } of lastTurnFirst ? turns.reverse() : turns) {
@@ -79,5 +75,5 @@ export function cutLikeLlamaFactory<S extends CuttableSequence>(
     weights?.set(sequence.weights!.subarray(from, to), at);
     at += to - from;
   }
-  return { ...sequence, inputIds, labels, ...(weights ? { weights } : {}) };
+  return weights ? { inputIds, labels, weights } : { inputIds, labels };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../util/index.ts';
 import { characterEncoder, endId, headerIds, shown } from './character-encoder.fixture.ts';
-import type { Conversation, Message } from './conversation.ts';
+import type { Conversation, Message } from '../template/index.ts';
 import { cutLikeLlamaFactory, inferSeqlen } from './infer-seqlen.ts';
 import { fitConversation, type FittedRow, fitText, type LengthLimits, type OverlongPolicy } from './overlong.ts';
 

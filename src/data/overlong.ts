@@ -3,9 +3,9 @@
  * inside its content, never a header; a cut answer ends without an end token; only `llamafactory` cuts anywhere.
  * Knows no `node:` module.
  */
-import type { Conversation, Message } from './conversation.ts';
+import type { Conversation, Message } from '../template/index.ts';
 import { isBlank } from './fields.ts';
-import { cutLikeLlamaFactory } from './infer-seqlen.ts';
+import { cutLikeLlamaFactory, trainedRuns } from './infer-seqlen.ts';
 import type { EncodedRow, RowEncoder } from './row-encoder.ts';
 import { ignoredLabel } from './sequence-store.ts';
 
@@ -15,9 +15,9 @@ export type OverlongPolicy = 'drop' | 'keep-response' | 'keep-prompt' | 'split' 
 /** How long a sequence may be, in tokens. */
 export interface LengthLimits {
   readonly cutoff_len: number;
-  /** Tokens that are not trained, up to the last trained one. */
+  /** Tokens before and between the answers. */
   readonly max_prompt_length?: number | undefined;
-  /** Trained tokens. */
+  /** Tokens of the answers with their end tokens. */
   readonly max_response_length?: number | undefined;
 }
 
@@ -42,12 +42,21 @@ function trainedCount(labels: Int32Array): number {
   return count;
 }
 
-function excessOf({ inputIds, labels }: EncodedRow, limits: LengthLimits): Excess | undefined {
-  const total = inputIds.length;
+/** Tokens of the answers, and those before and between them. */
+function measure({ labels, answers }: EncodedRow): { prompt: number; response: number } {
+  if (answers === undefined) {
+    const response = trainedCount(labels);
+    return { prompt: lastTrained(labels) + 1 - response, response };
+  }
+  const response = answers.reduce((sum, [begin, end]) => sum + end - begin, 0);
+  return { prompt: (answers.at(-1)?.[1] ?? 0) - response, response };
+}
+
+function excessOf(sequence: EncodedRow, limits: LengthLimits): Excess | undefined {
+  const total = sequence.inputIds.length;
   const { cutoff_len, max_prompt_length, max_response_length } = limits;
   if (max_prompt_length !== undefined || max_response_length !== undefined) {
-    const response = trainedCount(labels);
-    const prompt = lastTrained(labels) + 1 - response;
+    const { prompt, response } = measure(sequence);
     if (max_response_length !== undefined && response > max_response_length) {
       return { limit: 'max_response_length', maxTokens: max_response_length, tokens: response };
     }
@@ -126,17 +135,21 @@ function slice(sequence: EncodedRow, end: number): EncodedRow {
 }
 
 /** How many tokens of a sequence stay within every limit when its end is cut off. */
-function fittingLength({ inputIds, labels }: EncodedRow, limits: LengthLimits): number {
+function fittingLength({ inputIds }: EncodedRow, answers: Ranges, limits: LengthLimits): number {
   const maxPrompt = limits.max_prompt_length ?? Infinity;
   const maxResponse = limits.max_response_length ?? Infinity;
-  let trained = 0;
+  let response = 0;
   let at = 0;
+  let answer = 0;
   for (; at < Math.min(inputIds.length, limits.cutoff_len); at++) {
-    if (labels[at] !== ignoredLabel) trained++;
-    if (trained > maxResponse || at + 1 - trained > maxPrompt) break;
+    while (answer < answers.length && at >= answers[answer]![1]) answer++;
+    if (answer < answers.length && at >= answers[answer]![0]) response++;
+    if (response > maxResponse || at + 1 - response > maxPrompt) break;
   }
   return at;
 }
+
+type Ranges = readonly (readonly [number, number])[];
 
 /** Keeps turns from the front; the first answer that does not fit is cut inside its content, what follows is left out. */
 function keepPrompt(encoder: RowEncoder, conversation: Conversation, limits: LengthLimits): FittedRow {
@@ -155,10 +168,9 @@ function keepPrompt(encoder: RowEncoder, conversation: Conversation, limits: Len
   }
   const whole = low === 0 ? [] : encodeTo(low - 1);
   const last = encodeTo(low).at(-1)!;
-  const runEnd = lastTrained(last.labels) + 1;
-  let runStart = runEnd;
-  while (runStart > 0 && last.labels[runStart - 1] !== ignoredLabel) runStart--;
-  const length = fittingLength(last, limits);
+  const ranges = last.answers ?? trainedRuns(last.labels);
+  const [runStart, runEnd] = ranges.at(-1) ?? [0, 0];
+  const length = fittingLength(last, ranges, limits);
   // Inside the answer: at least one of its tokens, and not its end.
   if (length > runStart && length < runEnd) {
     const cut = slice(last, length);

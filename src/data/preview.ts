@@ -1,4 +1,5 @@
 /** Rows as training sees them, one by one: what `data preview` prints (contract 33). Packing does not change it. */
+import type { SegmentReason } from '../template/index.ts';
 import type { Notice } from './notice.ts';
 import { encodeExample, readRows } from './read-rows.ts';
 import { resolveDatasets } from './registry.ts';
@@ -18,6 +19,8 @@ export interface PreviewedRow {
   readonly labels: readonly number[];
   /** Left out where every trained token weighs 1. */
   readonly weights?: readonly number[];
+  /** Why each token is trained or not; left out for texts, whose tokens are all trained. */
+  readonly reasons?: readonly SegmentReason[];
   /** The rule that drops the row from training. */
   readonly dropped?: string;
   /** Why it is dropped, in words. */
@@ -50,9 +53,10 @@ export async function* previewRows(
         const { rule } = encoded.problem;
         yield { ...where, input_ids: [], labels: [], dropped: rule, reason: problemText(encoded.problem, place) };
       } else {
-        for (const { inputIds, labels, weights } of encoded.sequences) {
+        for (const { inputIds, labels, weights, reasons } of encoded.sequences) {
           const shown = { ...where, input_ids: [...inputIds], labels: [...labels] };
-          yield weights ? { ...shown, weights: [...weights] } : shown;
+          const weighted = weights ? { ...shown, weights: [...weights] } : shown;
+          yield reasons ? { ...weighted, reasons: reasons.slice(0, inputIds.length) } : weighted;
         }
       }
       if (choice.row !== undefined) return;

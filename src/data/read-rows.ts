@@ -9,9 +9,9 @@ import { countRecords, type PlacedRecord, readDatasetRecords, readingOf } from '
 import type { Example } from './example.ts';
 import { isFields } from './fields.ts';
 import { makeNotice, type Notice } from './notice.ts';
-import { fitConversation, fitText } from './overlong.ts';
+import { fitConversation, type FittedRow, fitText } from './overlong.ts';
 import type { EncodedRow, RowEncoder } from './row-encoder.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation } from '../template/index.ts';
 import { type RowPlace, rowProblem, type RowProblem } from './row.ts';
 import { ignoredLabel } from './sequence-store.ts';
 import type { DataSettings } from './settings.ts';
@@ -137,16 +137,30 @@ export function isStream(settings: Pick<DataSettings, 'stage' | 'packing'>): boo
 
 /** Tokenises an example and fits it into its limits. */
 export function encodeExample(example: Example, encoder: RowEncoder, settings: LengthSettings): EncodedExample {
-  if (example.kind === 'text' && isStream(settings))
+  if (example.kind === 'text' && isStream(settings)) {
     return { sequences: [encoder.encodeText(example.text)], truncated: false };
-  const fitted =
-    example.kind === 'text'
-      ? fitText(encoder, example.text, settings, settings.overlong)
-      : fitConversation(encoder, conversationOf(example), settings, settings.overlong, settings.mask_history);
+  }
+  const fitted = fitExample(example, encoder, settings);
+  if ('problem' in fitted) return fitted;
   if ('excess' in fitted) return { problem: rowProblem('over-length', [], fitted.excess) };
   const isTrained = fitted.sequences.every(({ labels }) => labels.some((label) => label !== ignoredLabel));
   if (!isTrained || fitted.sequences.length === 0) return { problem: rowProblem('no-trained-token', [], {}) };
   return fitted;
+}
+
+function fitExample(
+  example: Example,
+  encoder: RowEncoder,
+  settings: LengthSettings,
+): FittedRow | { problem: RowProblem } {
+  if (example.kind === 'text') return fitText(encoder, example.text, settings, settings.overlong);
+  try {
+    return fitConversation(encoder, conversationOf(example), settings, settings.overlong, settings.mask_history);
+  } catch (error) {
+    // A template may refuse what the rules of rows allow: tools, or a system text.
+    if (!(error instanceof DataError)) throw error;
+    return { problem: rowProblem('template-rejects-row', [], { reason: error.message }) };
+  }
 }
 
 /** The conversation that supervised training sees in a row; of a pair, the chosen answer. */

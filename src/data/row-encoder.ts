@@ -1,5 +1,7 @@
 /** What the rows need of a tokenizer and a template: conversations and texts become ids and labels. Knows no `node:` module. */
-import type { Conversation } from './conversation.ts';
+import type { ChatTemplate, Conversation, SegmentOptions, SegmentReason } from '../template/index.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
+import { encodeConversation, takeTokens } from './encode.ts';
 
 /** Ids and labels without the row that they come from. */
 export interface EncodedRow {
@@ -9,6 +11,10 @@ export interface EncodedRow {
   readonly labels: Int32Array;
   /** f32[T]; left out means 1 everywhere. */
   readonly weights?: Float32Array;
+  /** [begin, end) in tokens of each answer with its end token, trained or not; left out means the runs of labels. */
+  readonly answers?: readonly (readonly [number, number])[];
+  /** Why each token is trained or not. */
+  readonly reasons?: readonly SegmentReason[];
 }
 
 /** A pure function of the row: equal rows give equal ids, in any order and on any worker. */
@@ -21,4 +27,52 @@ export interface RowEncoder {
   countTokens(text: string): number;
   /** The longest start of a text that has at most `count` tokens. */
   takeTokens(text: string, count: number): string;
+}
+
+const answerReasons: ReadonlySet<SegmentReason> = new Set<SegmentReason>([
+  'answer',
+  'end',
+  'not-trained',
+  'history',
+  'outside-span',
+]);
+
+/** The answers of a sequence by the reasons of its tokens. Between two answers always stands a header. */
+function answersOf(reasons: readonly SegmentReason[]): [number, number][] {
+  const answers: [number, number][] = [];
+  for (let at = 0; at < reasons.length;) {
+    const begin = at;
+    while (at < reasons.length && answerReasons.has(reasons[at]!)) at++;
+    if (at > begin) answers.push([begin, at]);
+    else at++;
+  }
+  return answers;
+}
+
+/** The encoder of a tokenizer with a template. */
+export function createRowEncoder(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  options: SegmentOptions = {},
+): RowEncoder {
+  const { eosId } = tokenizer;
+  return {
+    encodeConversation: (conversation) =>
+      encodeConversation(tokenizer, template, conversation, options).map(({ inputIds, labels, weights, reasons }) => {
+        const row = { inputIds, labels, reasons, answers: answersOf(reasons) };
+        return weights ? { ...row, weights } : row;
+      }),
+    encodeText: (text) => {
+      const ids = tokenizer.encode(text);
+      // The text and its end, nothing before it (contract 16).
+      const inputIds = eosId === undefined ? ids : new Int32Array(ids.length + 1);
+      if (eosId !== undefined) {
+        inputIds.set(ids);
+        inputIds[ids.length] = eosId;
+      }
+      return { inputIds, labels: inputIds.slice() };
+    },
+    countTokens: (text) => tokenizer.encode(text).length,
+    takeTokens: (text, count) => takeTokens(tokenizer, text, count),
+  };
 }

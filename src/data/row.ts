@@ -29,7 +29,7 @@ export const formRules = [
 /** A rule about the form of a row (bad rows are refused or dropped as `bad_rows` says). */
 export type FormRule = (typeof formRules)[number];
 /** Every reason for which a row is not trained on. */
-export type DropRule = FormRule | 'over-length';
+export type DropRule = FormRule | 'template-rejects-row' | 'over-length';
 
 /** Text code of each rule and the fields of its text. `wrong-fields` is how a CSV row breaks `wrong-type`. */
 type RuleCode = DropRule | 'wrong-fields';

@@ -1,5 +1,5 @@
 /** Tools of a row, and calls of them. Knows no `node:` module. */
-import type { ToolCall } from './conversation.ts';
+import type { ToolCall } from '../template/index.ts';
 import { failType, field, type Fields, isFields, type Path } from './fields.ts';
 
 /** JSON text as data, or undefined where it is none. */

@@ -38,7 +38,7 @@ const kinds = {
   'tool-calls': 'a list of tool calls',
   'tool-call': 'a tool call with a name and arguments',
   weight: 'a number from 0 on',
-  spans: 'a list of [begin, end] offsets inside the content',
+  spans: 'a list of [begin, end] (or [begin, end, weight]) offsets inside the content',
   reply: 'a text or a message',
 } as const;
 
@@ -85,6 +85,17 @@ function ruleCounts(counts: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
+interface FoundInText {
+  readonly where: string;
+  readonly field: string;
+  readonly found: string;
+}
+
+/** What may be a secret is not printed whole. */
+function mask(secret: string): string {
+  return secret.length <= 6 ? secret : `${secret.slice(0, 4)}${'*'.repeat(Math.min(8, secret.length - 4))}`;
+}
+
 export const dataMessages = {
   'empty-dataset': (f: { file: string }) => `${f.file}: a data set must hold at least one row, got none`,
 
@@ -110,8 +121,36 @@ export const dataMessages = {
   'empty-response': (f: { where: string; field: string }) =>
     `${f.where}: ${f.field} must hold text, got nothing to learn`,
   'no-trained-token': (f: { where: string }) => `${f.where}: the row must have at least one trained token, got none`,
+  'template-rejects-row': (f: { where: string; reason: string }) =>
+    `${f.where}: the template must accept the row, got: ${f.reason}`,
   'over-length': (f: { where: string; limit: string; maxTokens: number; tokens: number }) =>
     `${f.where}: the row may be ${f.maxTokens} tokens long (${f.limit}), got ${f.tokens}`,
+
+  // Findings of the check that are no errors.
+  'encoding-damage': (f: FoundInText) => `${f.where}: ${f.field} holds damaged characters: ${quote(f.found)}`,
+  'special-token-in-text': (f: FoundInText) =>
+    `${f.where}: ${f.field} holds a marker of chat templates: ${quote(f.found)}`,
+  'identity-leak': (f: FoundInText) => `${f.where}: ${f.field} speaks as another model: ${quote(f.found)}`,
+  placeholder: (f: FoundInText) => `${f.where}: ${f.field} holds a placeholder: ${quote(f.found)}`,
+  'personal-data': (f: FoundInText) =>
+    `${f.where}: ${f.field} holds an address, a number or a key that may be someone's: ${quote(mask(f.found))}`,
+  repetition: (f: FoundInText) => `${f.where}: ${f.field} repeats itself: ${quote(f.found)}`,
+  'role-in-text': (f: FoundInText) => `${f.where}: ${f.field} holds a turn of its own: ${quote(f.found)}`,
+  'unfinished-answer': (f: FoundInText) => `${f.where}: ${f.field} ends in the middle of a sentence: ${quote(f.found)}`,
+  'surrounding-space': (f: FoundInText) => `${f.where}: ${f.field} begins or ends with white space: ${quote(f.found)}`,
+  'html-residue': (f: FoundInText) => `${f.where}: ${f.field} holds remains of HTML: ${quote(f.found)}`,
+  'no-word': (f: FoundInText) => `${f.where}: ${f.field} holds no letter and no digit: ${quote(f.found)}`,
+  'empty-system': (f: { where: string; field: string }) => `${f.where}: ${f.field} is blank and has no effect`,
+  'identical-pair': (f: { where: string; field: string }) => `${f.where}: ${f.field} repeats the prompt`,
+  'language-mismatch': (f: { where: string; field: string; asked: string; answered: string }) =>
+    `${f.where}: ${f.field} answers in ${f.answered} script what was asked in ${f.asked} script`,
+  duplicate: (f: { where: string; other: string }) => `${f.where}: the row is the same as ${f.other}`,
+  'near-duplicate': (f: { where: string; other: string; percent: number }) =>
+    `${f.where}: the row is nearly the same as ${f.other} (${f.percent} %)`,
+  'conflicting-answers': (f: { where: string; other: string }) =>
+    `${f.where}: the row answers otherwise what ${f.other} asks too`,
+  'train-test-leak': (f: { where: string; other: string }) =>
+    `${f.where}: the row stands in the training data too: ${f.other}`,
 
   'bad-rows': (f: {
     problems: readonly string[];
