@@ -220,7 +220,7 @@ describe('refusals', () => {
     await mkdir(exportDir);
     await writeFile(join(exportDir, 'thesis.txt'), 'years of work');
     expect(await refusal(golden('plain', exportDir))).toBe(
-      'mine: export_dir must be empty, new, or an earlier export, got a folder with thesis.txt. Choose another folder, or set overwrite_export_dir: true to replace it',
+      'mine: export_dir must be empty, new, or an earlier export, got a folder with thesis.txt. Choose another folder, or set overwrite_output_dir: true to replace it',
     );
     expect(await readdir(exportDir)).toEqual(['thesis.txt']);
     await exportModel({ ...golden('plain', exportDir), overwrite: true });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -105,6 +105,16 @@ describe('a small model', () => {
     await convert(untied, tokenizerBytes(smallPieces), output);
     const head = await readTensor(requireTensor(await openCheckpoint(output), 'lm_head.weight'));
     expect(head[0]).toBe(floats);
+  });
+
+  it('leaves nothing where a file cannot be written', async () => {
+    const output = join(folder, 'blocked');
+    // A folder in the place of the tokenizer's file.
+    await mkdir(join(output, 'tokenizer.json'), { recursive: true });
+    await expect(convert(checkpointBytes(sizes, floats), tokenizerBytes(smallPieces), output)).rejects.toMatchObject({
+      message: `${join(output, 'tokenizer.json')}: cannot be written: it is a folder, not a file`,
+    });
+    expect(await readdir(output)).toEqual(['tokenizer.json']);
   });
 
   it('moves rotary pairs to half-split order', () => {

@@ -2,6 +2,7 @@
  * Turns a llama2.c model into a Hugging Face folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json. The weights
  * keep their f32 values; only the rows of wq and wk move, from rotary pairs side by side to the half-split order.
  */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Llama2cCheckpoint,
@@ -245,7 +246,7 @@ function tokenizerConfig(sequenceLength: number): object {
 
 /**
  * Converts a llama2.c checkpoint and tokenizer to a Hugging Face folder. The weights are streamed: a matrix at a time in memory. Both
- * inputs are checked before anything is written; config.json is written last, so that a folder with one is whole.
+ * inputs are checked before anything is written; where writing fails, what was written is removed.
  * @returns the files written
  * @throws FileError, FormatError as the readers do; FileError `disk-full`
  */
@@ -253,12 +254,21 @@ export async function convertLlama2c(options: ConvertLlama2cOptions): Promise<st
   const checkpoint = await openLlama2cCheckpoint(options.checkpoint);
   const pieces = await readLlama2cTokenizer(options.tokenizer, checkpoint.shape.vocabSize);
   const tokenizer = tokenizerJson(pieces, options.tokenizer);
-  const weights = await writeCheckpoint(options.output, weightSources(checkpoint));
   const texts: [string, object][] = [
     ['tokenizer.json', tokenizer],
     ['tokenizer_config.json', tokenizerConfig(checkpoint.shape.sequenceLength)],
     ['config.json', modelConfig(checkpoint)],
   ];
-  for (const [name, value] of texts) await writeJsonFile(join(options.output, name), value);
-  return [...weights, ...texts.map(([name]) => name)];
+  const written: string[] = [];
+  try {
+    written.push(...(await writeCheckpoint(options.output, weightSources(checkpoint))));
+    for (const [name, value] of texts) {
+      await writeJsonFile(join(options.output, name), value);
+      written.push(name);
+    }
+  } catch (error) {
+    for (const name of written) await rm(join(options.output, name), { force: true });
+    throw error;
+  }
+  return written;
 }

@@ -1,7 +1,7 @@
 /** Texts about merging, exporting and converting models. */
 export const exportMessages = {
   'export-not-empty': (f: { folder: string; found: string }) =>
-    `${f.folder}: export_dir must be empty, new, or an earlier export, got a folder with ${f.found}. Choose another folder, or set overwrite_export_dir: true to replace it`,
+    `${f.folder}: export_dir must be empty, new, or an earlier export, got a folder with ${f.found}. Choose another folder, or set overwrite_output_dir: true to replace it`,
   'export-over-input': (f: { folder: string; input: string }) =>
     `${f.folder}: export_dir must lie apart from what is exported, got ${f.input} inside of it. Choose another folder`,
   'export-size': (f: { value: number }) => `export_size: must be a number of GB above 0, got ${f.value}`,
