@@ -115,7 +115,10 @@ export class BoundedJinja {
       });
     }
     try {
-      this.program = parseTemplate(tokenizeTemplate(source, { lstrip_blocks: true, trim_blocks: true }));
+      // Python's Jinja reads every line ending as "\n".
+      this.program = parseTemplate(
+        tokenizeTemplate(source.replaceAll(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true }),
+      );
     } catch (error) {
       throw new FormatError(
         'template-invalid',

@@ -1,6 +1,7 @@
 /** From a name, a model's files or a saved text to a template. */
 import { ConfigError, FormatError } from '../errors.ts';
-import { builtinWordings } from './builtin.ts';
+import { builtinAliases, builtinWordings } from './builtin.ts';
+import { builtinJinja } from './builtin-jinja.ts';
 import type { ChatTemplate, TemplateTokens } from './chat-template.ts';
 import { createJinjaTemplate, type JinjaSettings } from './jinja-template.ts';
 import { createWordingTemplate, maxTemplateLength, readWording, type Wording } from './wording.ts';
@@ -23,12 +24,13 @@ export interface LoadTemplateOptions {
   readonly now?: Date | undefined;
 }
 
-/** Names that others use for a built-in wording. */
-const aliases: Readonly<Record<string, string>> = {};
-
 /** All built-in names in alphabetical order. */
 export function builtinTemplateNames(): readonly string[] {
-  return [...builtinWordings.map(({ name }) => name), ...Object.keys(aliases)].sort();
+  return [
+    ...builtinWordings.map(({ name }) => name),
+    ...Object.keys(builtinJinja),
+    ...Object.keys(builtinAliases),
+  ].sort();
 }
 
 /** Number of single edits between two names. */
@@ -67,7 +69,8 @@ export function loadTemplate(options: LoadTemplateOptions): ChatTemplate {
   const defaultSystem = options.defaultSystem === '' ? undefined : options.defaultSystem;
   if (options.wording !== undefined) return createWordingTemplate(options.wording, 'custom', tokens, defaultSystem);
   if (options.name !== undefined) {
-    const name = aliases[options.name] ?? options.name;
+    const name = Object.hasOwn(builtinAliases, options.name) ? builtinAliases[options.name]! : options.name;
+    if (Object.hasOwn(builtinJinja, name)) return jinjaTemplate(name, builtinJinja[name]!, options, defaultSystem);
     const wording = builtinWordings.find((candidate) => candidate.name === name);
     if (wording === undefined) {
       throw new ConfigError('template-unknown', { name: options.name, nearest: nearestTemplateNames(options.name) });
@@ -78,17 +81,26 @@ export function loadTemplate(options: LoadTemplateOptions): ChatTemplate {
     const where = options.where ?? 'the model';
     throw new ConfigError('template-missing', { where, nearest: nearestTemplateNames(where.split('/').at(-1) ?? '') });
   }
+  return jinjaTemplate('tokenizer', options.chatTemplate, options, defaultSystem);
+}
+
+function jinjaTemplate(
+  name: string,
+  source: string,
+  { tokens, variables, now }: LoadTemplateOptions,
+  defaultSystem: string | undefined,
+): ChatTemplate {
   const { bosToken, eosToken, padToken, unkToken } = tokens;
   const settings: JinjaSettings = {
-    name: 'tokenizer',
-    source: options.chatTemplate,
+    name,
+    source,
     ...(bosToken === undefined ? {} : { bosToken }),
     ...(eosToken === undefined ? {} : { eosToken }),
     ...(padToken === undefined ? {} : { padToken }),
     ...(unkToken === undefined ? {} : { unkToken }),
     ...(defaultSystem === undefined ? {} : { defaultSystem }),
-    ...(options.variables === undefined ? {} : { variables: options.variables }),
-    date: (options.now ?? new Date()).toISOString(),
+    ...(variables === undefined ? {} : { variables }),
+    date: (now ?? new Date()).toISOString(),
   };
   return createJinjaTemplate(settings, tokens);
 }

@@ -47,8 +47,8 @@ export interface Wording {
   readonly separator?: string;
   /** A tool's result; without it the template knows no tools. */
   readonly toolFormat?: ToolFormat;
-  /** Whether contents lose the white space around them. */
-  readonly strip?: boolean;
+  /** Whether the contents of user turns lose the white space around them. */
+  readonly stripUser?: boolean;
   /** Further texts that end generation. */
   readonly stop?: readonly string[];
 }
@@ -118,14 +118,10 @@ class WordingTemplate implements ChatTemplate {
     return fill(this.wording.separator ?? '', this.tokens);
   }
 
-  private contentOf(message: Message): string {
-    return this.wording.strip === true ? message.content.trim() : message.content;
-  }
-
   /** The system text, and the place that it takes. */
   private systemText(messages: readonly Message[], tools: readonly unknown[] | undefined): string {
     const { wording } = this;
-    const given = messages[0]?.role === 'system' ? this.contentOf(messages[0]) : this.defaultSystem;
+    const given = messages[0]?.role === 'system' ? messages[0].content : this.defaultSystem;
     const firstUser = messages.find((message) => message.role === 'user');
     const hasInput = firstUser?.instruction !== undefined && firstUser.instruction.input !== '';
     const fallback = hasInput ? (wording.defaultSystemWithInput ?? wording.defaultSystem) : wording.defaultSystem;
@@ -144,7 +140,7 @@ class WordingTemplate implements ChatTemplate {
     const { wording } = this;
     const parts = message.instruction;
     const hasInput = parts !== undefined && parts.input !== '' && wording.userWithInput !== undefined;
-    const content = this.contentOf(message);
+    const content = wording.stripUser === true ? message.content.trim() : message.content;
     const chosen = hasInput
       ? wording.userWithInput
       : content === ''
@@ -175,8 +171,7 @@ class WordingTemplate implements ChatTemplate {
     let round = 0;
     messages.forEach((message, index) => {
       if (message.role === 'system') {
-        if (index > 0)
-          text += fill(wording.system ?? '{system}\n\n', { ...this.tokens, system: this.contentOf(message) });
+        if (index > 0) text += fill(wording.system ?? '{system}\n\n', { ...this.tokens, system: message.content });
         return;
       }
       if (open) text += this.separator();
@@ -191,7 +186,7 @@ class WordingTemplate implements ChatTemplate {
         const promptEnd = text.length;
         text += wording.lead ?? '';
         const contentStart = text.length;
-        text += this.contentOf(message);
+        text += message.content;
         if (message.toolCalls !== undefined && message.toolCalls.length > 0) {
           text += this.tools().calls(message.content, message.toolCalls);
         }
@@ -242,7 +237,7 @@ export function readWording(value: unknown, file: string): Wording {
   const optional = Object.fromEntries(
     textFields.flatMap((key) => (fields[key] === undefined ? [] : [[key, text(key)]])),
   );
-  const { stop, toolFormat, strip } = fields;
+  const { stop, toolFormat, stripUser } = fields;
   if (
     stop !== undefined &&
     !(Array.isArray(stop) && stop.length <= 64 && stop.every((entry) => typeof entry === 'string'))
@@ -254,8 +249,8 @@ export function readWording(value: unknown, file: string): Wording {
       `"toolFormat" must be one of ${Object.keys(toolFormats).join(', ')}, got ${JSON.stringify(toolFormat)}`,
     );
   }
-  if (strip !== undefined && typeof strip !== 'boolean')
-    return refuse('"strip" must be true or false, got another value');
+  if (stripUser !== undefined && typeof stripUser !== 'boolean')
+    return refuse('"stripUser" must be true or false, got another value');
   const user = text('user');
   if (!user.includes('{content}')) return refuse('"user" must have the slot {content}, got none');
   return {
@@ -266,6 +261,6 @@ export function readWording(value: unknown, file: string): Wording {
     end: text('end'),
     ...(stop === undefined ? {} : { stop }),
     ...(toolFormat === undefined ? {} : { toolFormat: toolFormat as ToolFormat }),
-    ...(strip === undefined ? {} : { strip }),
+    ...(stripUser === undefined ? {} : { stripUser }),
   };
 }
