@@ -24,8 +24,7 @@ export type PairRule =
   | 'near-duplicate'
   | 'conflicting-answers'
   | 'train-test-leak'
-  | 'language-mismatch'
-  | 'empty-system';
+  | 'language-mismatch';
 
 /** Every rule of the check. */
 export type CheckRule = DropRule | TextRule | PairRule;
@@ -108,7 +107,6 @@ class Checker {
       for (const { rule, found } of lintText(text, role, this.specialTokens)) {
         warn(rule, pointer, { field: fieldName(pointer), found });
       }
-      if (role === 'system' && text.trim() === '') warn('empty-system', pointer, { field: fieldName(pointer) });
     }
     this.checkTurns(texts, warn);
     this.checkRows(place, texts, turnsOf(example), isEvaluation, warn);

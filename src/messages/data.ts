@@ -140,7 +140,6 @@ export const dataMessages = {
   'surrounding-space': (f: FoundInText) => `${f.where}: ${f.field} begins or ends with white space: ${quote(f.found)}`,
   'html-residue': (f: FoundInText) => `${f.where}: ${f.field} holds remains of HTML: ${quote(f.found)}`,
   'no-word': (f: FoundInText) => `${f.where}: ${f.field} holds no letter and no digit: ${quote(f.found)}`,
-  'empty-system': (f: { where: string; field: string }) => `${f.where}: ${f.field} is blank and has no effect`,
   'identical-pair': (f: { where: string; field: string }) => `${f.where}: ${f.field} repeats the prompt`,
   'language-mismatch': (f: { where: string; field: string; asked: string; answered: string }) =>
     `${f.where}: ${f.field} answers in ${f.answered} script what was asked in ${f.asked} script`,
