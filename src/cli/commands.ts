@@ -9,6 +9,21 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/export.ts'),
   },
   {
+    name: 'data preview',
+    summary: 'Show rows as training sees them: tokens, and which are trained',
+    load: () => import('./commands/data-preview.ts'),
+  },
+  {
+    name: 'data check',
+    summary: 'Find what is wrong with the rows of a data set',
+    load: () => import('./commands/data-check.ts'),
+  },
+  {
+    name: 'data plan',
+    summary: 'Count rows, tokens and steps of a run',
+    load: () => import('./commands/data-plan.ts'),
+  },
+  {
     name: 'convert llama2c',
     summary: 'Turn a llama2.c checkpoint into a Hugging Face folder',
     load: () => import('./commands/convert-llama2c.ts'),

@@ -13,7 +13,7 @@ const alphabet = ':{}[]&*!|>%@`"\'#,?-~ \n\t\u0000\uFEFF\u2028\uD83D0123456789.e
 test('mutated files end in a configuration or a ConfigError of at most 15 lines, and nothing else', () => {
   const random = new RandomStream(hashKey('hostile configurations'));
   for (let round = 0; round < 400; round++) {
-    const text = [...seeds[random.nextInt(seeds.length)]!];
+    const text = seeds[random.nextInt(seeds.length)]!.split('');
     for (let edit = random.nextInt(8); edit >= 0; edit--) {
       const insert = Array.from({ length: random.nextInt(4) }, () => alphabet[random.nextInt(alphabet.length)]!);
       text.splice(random.nextInt(text.length + 1), random.nextInt(4), ...insert);
@@ -22,7 +22,7 @@ test('mutated files end in a configuration or a ConfigError of at most 15 lines,
     try {
       parseConfig(text.join(''), 'a.yaml', { overrides: random.nextInt(2) === 0 ? [] : [override] });
     } catch (error) {
-      if (!(error instanceof ConfigError)) throw new Error(`${String(error)} for ${JSON.stringify(text.join(''))}`);
+      if (!(error instanceof ConfigError)) throw new Error(JSON.stringify(text.join('')), { cause: error });
       expect(error.message.split('\n').length).toBeLessThanOrEqual(15);
     }
   }

@@ -65,6 +65,7 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
 
   tool_format: unset("Leave it out: tools are written by the model's own template"),
   tokenized_path: unset('Leave it out: rows are tokenised at the start of each run'),
+  train_suffix: off('Leave it out: nothing after the end token is trained'),
   visual_inputs: off('Leave it out: only text is trained'),
   dataloader_drop_last: off('Leave it out: the last short batch is kept'),
   ignore_data_skip: off('Leave it out: a resumed run goes on with the next row'),

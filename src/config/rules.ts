@@ -112,9 +112,7 @@ const rules: readonly Rule[] = [
       ? excludes(context, 'mask_history', 'mask_history', 'train_on_prompt', 'Leave one of them out')
       : undefined,
   (config, context) => {
-    const key = (['train_on_prompt', 'mask_history', 'neat_packing', 'train_suffix'] as const).find(
-      (name) => config[name],
-    );
+    const key = (['train_on_prompt', 'mask_history', 'neat_packing'] as const).find((name) => config[name]);
     return config.stage !== 'sft' && key !== undefined
       ? needs(context, key, `${key}: true`, ['stage: sft'])
       : undefined;

@@ -42,3 +42,4 @@ export { packedSamples, type SampleSet, singleSamples, streamSamples } from './s
 export { ignoredLabel, type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
 export type { Sample, Sequence } from './sequence.ts';
 export type { DataSettings } from './settings.ts';
+export { openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';

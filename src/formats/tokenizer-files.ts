@@ -15,6 +15,7 @@ const names = new Set([
   'merges.txt',
   'chat_template.jinja',
   'chat_template.json',
+  'fettle_template.json',
 ]);
 const namePattern = /(?:tokenizer\.json|\.model(?:\.v\d+)?|\.tiktoken)$/;
 const expected = ['tokenizer.json', 'vocab.json with merges.txt', 'tokenizer.model'];

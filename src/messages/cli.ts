@@ -16,6 +16,7 @@ export const cliMessages = {
     `${f.command}: only one of ${f.flags.join(', ')} may be given, got several`,
   'unexpected-argument': (f: { command: string; argument: string }) =>
     `${f.command}: takes no arguments, got "${f.argument}"`,
+  'no-such-row': (f: { row: number }) => `row ${f.row}: must be a row of the data sets, got a number beyond the last`,
   'unexpected-error': (f: { text: string }) => `fettle: unexpected error: ${f.text}. FETTLE_DEBUG=1 shows where`,
 };
 
@@ -111,5 +112,12 @@ export const previewTexts = {
   hover: 'Point at a token to see its id, bytes, label and weight.',
   token: (f: { position: number; id: number; bytes: string; label: number; weight: number }) =>
     `token ${f.position}: id ${f.id}, bytes ${f.bytes}, label ${f.label}, weight ${f.weight}`,
-  noSuchRow: (row: number) => `row ${row} is not there`,
+  rowNumber: (written: string) => `--row must be a whole number from 0 on, got "${written}"`,
+};
+
+/** Words of `fettle data check`. */
+export const checkTexts = {
+  /** The message names file and line itself. */
+  finding: (f: { rule: string; severity: string; message: string }) => `${f.message} [${f.severity}: ${f.rule}]`,
+  summary: (errors: number, warnings: number) => `${errors} errors, ${warnings} warnings`,
 };

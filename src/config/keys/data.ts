@@ -53,7 +53,6 @@ export const dataKeys = {
   ),
   train_on_prompt: key(z.boolean().default(false), 'Train the prompts too.'),
   mask_history: key(z.boolean().default(false), 'Train the last answer of a conversation only.'),
-  train_suffix: key(z.boolean().default(false), "Train also the template's text after the end token of an answer."),
   packing: key(z.boolean().optional(), 'Put several sequences into one sample; none sees another.', {
     defaultText: '`true` for `stage: pt`, else `false`',
   }),

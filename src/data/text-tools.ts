@@ -1,0 +1,128 @@
+/**
+ * The tokenizer and the template of a model's folder, or of an adapter's, and the encoder made of them. Training, the data
+ * commands, generate and chat all come by them here, so that what is trained is what is asked.
+ */
+import { join } from 'node:path';
+import { loadTokenizerFolder, writeFileAtomically } from '../formats/index.ts';
+import {
+  type ChatTemplate,
+  loadSavedTemplate,
+  loadTemplate,
+  modelChatTemplate,
+  type SegmentOptions,
+} from '../template/index.ts';
+import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
+import { createRowEncoder, type RowEncoder } from './row-encoder.ts';
+
+/** The file in which a template is saved beside an adapter or a model. */
+export const savedTemplateName = 'fettle_template.json';
+
+/** The settings that decide on tokens and template, under their names in the config: a whole config fits. */
+export interface TextSettings {
+  readonly model_name_or_path?: string | undefined;
+  readonly adapter_name_or_path: readonly string[];
+  readonly template?: string | undefined;
+  readonly default_system?: string | undefined;
+  readonly enable_thinking?: boolean | undefined;
+  readonly history_thinking: 'strip' | 'keep';
+  readonly train_on_prompt: boolean;
+  readonly mask_history: boolean;
+  readonly stage: string;
+}
+
+/** Tokenizer, template and encoder of a run. */
+export interface TextTools {
+  readonly tokenizer: Tokenizer;
+  /** Undefined for plain texts (`stage: pt`) where the model has none. */
+  readonly template: ChatTemplate | undefined;
+  readonly encoder: RowEncoder;
+  /** Writes tokenizer and template into a folder, so that they load again, here and in transformers. */
+  save(folder: string): Promise<void>;
+}
+
+/** The files of the last folder that has a tokenizer: an adapter's own goes before its base's. */
+async function tokenizerFiles(folders: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
+  const [base, ...adapters] = folders;
+  for (const folder of adapters.reverse()) {
+    const files = await loadTokenizerFolder(folder).catch((error: unknown) => {
+      // An adapter without a tokenizer takes its base's; one with a broken tokenizer is refused.
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    if (files !== undefined) return files;
+  }
+  return loadTokenizerFolder(base!);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'tokenizer-missing';
+}
+
+/**
+ * Opens tokenizer and template.
+ * @param now what `strftime_now` of a template gives: the run's first start.
+ * @throws FormatError `tokenizer-missing` and what a broken tokenizer is refused with; ConfigError `template-unknown`,
+ * `template-missing`.
+ */
+export async function openTextTools(settings: TextSettings, now?: Date): Promise<TextTools> {
+  const base = settings.model_name_or_path ?? '';
+  const files = await tokenizerFiles([base, ...settings.adapter_name_or_path]);
+  const tokenizer = createTokenizer(files);
+  const template = openTemplate(settings, files, tokenizer, now);
+  const options: SegmentOptions = {
+    trainOnPrompt: settings.train_on_prompt,
+    maskHistory: settings.mask_history,
+    historyThinking: settings.history_thinking,
+  };
+  return {
+    tokenizer,
+    template,
+    encoder: createRowEncoder(tokenizer, template ?? withoutTemplate(base), options),
+    async save(folder) {
+      for (const [name, bytes] of tokenizer.files) await writeFileAtomically(join(folder, name), bytes);
+      if (template !== undefined) await writeFileAtomically(join(folder, savedTemplateName), template.content);
+    },
+  };
+}
+
+function openTemplate(
+  settings: TextSettings,
+  files: ReadonlyMap<string, Uint8Array>,
+  tokenizer: Tokenizer,
+  now: Date | undefined,
+): ChatTemplate | undefined {
+  const saved = files.get(savedTemplateName);
+  if (settings.template === undefined && saved !== undefined) {
+    return loadSavedTemplate(new TextDecoder().decode(saved), tokenizer, savedTemplateName);
+  }
+  const chatTemplate = modelChatTemplate(files);
+  if (settings.stage === 'pt' && settings.template === undefined && chatTemplate === undefined) return undefined;
+  const { enable_thinking: thinking } = settings;
+  return loadTemplate({
+    name: settings.template,
+    tokens: tokenizer,
+    chatTemplate,
+    where: settings.model_name_or_path,
+    defaultSystem: settings.default_system,
+    ...(thinking === undefined ? {} : { variables: { enable_thinking: thinking } }),
+    ...(now === undefined ? {} : { now }),
+  });
+}
+
+/** Stands for the template of a model that has none; conversations are then refused with the nearest built-in names. */
+function withoutTemplate(where: string): ChatTemplate {
+  const refuse = (): never => {
+    loadTemplate({ tokens: { addsBos: false, specialIds: new Set(), tokenText: () => '' }, where });
+    throw new TypeError('a template without a source was loaded');
+  };
+  return {
+    name: '',
+    kind: 'custom',
+    stopStrings: [],
+    stopTokens: [],
+    render: refuse,
+    locate: refuse,
+    content: '',
+    hash: '',
+  };
+}
