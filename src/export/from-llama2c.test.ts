@@ -163,7 +163,7 @@ describe('refusals', () => {
       'tok.bin: not a llama2.c tokenizer of this model: it must end after the 262 tokens of the model, got 9 more bytes',
     );
     expect(await refusal(good, tokenizerBytes(smallPieces.with(261, [' a', -3])))).toBe(
-      'tok.bin: not a llama2.c tokenizer of this model: token 261: the piece must be another than all before it, got that of token 259',
+      'tok.bin: pieces[261] must be a piece of its own, got "▁a" again',
     );
     expect(await refusal(good, tokenizerBytes(smallPieces.with(4, ['x', Number.NaN])))).toBe(
       'tok.bin: not a llama2.c tokenizer of this model: token 4: the score must be finite, got NaN',

@@ -6,16 +6,15 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Llama2cCheckpoint,
-  type Llama2cPiece,
   openLlama2cCheckpoint,
   readLlama2cTokenizer,
   readTensor,
   type TensorEntry,
   type TensorSource,
   writeCheckpoint,
-  writeJsonFile,
+  writeFileAtomically,
 } from '../formats/index.ts';
-import { FormatError } from '../errors.ts';
+import { llama2cTokenizerJson } from '../tokenizer/index.ts';
 
 /** What `convertLlama2c` reads and where it writes. */
 export interface ConvertLlama2cOptions {
@@ -116,111 +115,8 @@ function modelConfig({ shape, tiedHead }: Llama2cCheckpoint): object {
   };
 }
 
+/** The first three tokens; `formats` gives the other pieces, `tokenizer` their merges. */
 const specialPieces = ['<unk>', '<s>', '</s>'] as const;
-
-/** Pieces as SentencePiece writes them: the first three by their names, blanks as U+2581. */
-function vocabularyOf(pieces: readonly Llama2cPiece[], file: string): Map<string, number> {
-  const vocabulary = new Map<string, number>();
-  for (const [id, { text }] of pieces.entries()) {
-    const piece = specialPieces[id] ?? text.replaceAll(' ', '\u2581');
-    const earlier = vocabulary.get(piece);
-    if (earlier !== undefined) {
-      throw new FormatError('llama2c-tokenizer', {
-        file,
-        token: id,
-        requirement: 'the piece must be another than all before it',
-        actual: `that of token ${earlier}`,
-      });
-    }
-    vocabulary.set(piece, id);
-  }
-  return vocabulary;
-}
-
-/**
- * The merges of a SentencePiece BPE vocabulary: every pair of pieces that makes a piece, by the score of what it makes
- * (transformers' `generate_merges`). Merging the pair of the lowest rank is then merging towards the highest score.
- */
-function mergesOf(vocabulary: ReadonlyMap<string, number>, pieces: readonly Llama2cPiece[]): string[] {
-  const merges: { left: string; right: string; score: number; order: number }[] = [];
-  for (const [piece, id] of vocabulary) {
-    if (isNamed(piece, id)) continue;
-    const units = Array.from(piece);
-    for (let cut = 1; cut < units.length; cut++) {
-      const left = units.slice(0, cut).join('');
-      const right = units.slice(cut).join('');
-      if (!vocabulary.has(left) || !vocabulary.has(right)) continue;
-      merges.push({ left, right, score: pieces[id]!.score, order: merges.length });
-    }
-  }
-  merges.sort((a, b) => b.score - a.score || a.order - b.order);
-  return merges.map(({ left, right }) => `${left} ${right}`);
-}
-
-/** Control and byte tokens: names, never made by merging. */
-function isNamed(piece: string, id: number): boolean {
-  return id < specialPieces.length || /^<0x[0-9A-F]{2}>$/.test(piece);
-}
-
-function tokenizerJson(pieces: readonly Llama2cPiece[], file: string): object {
-  const vocabulary = vocabularyOf(pieces, file);
-  const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
-  const bos = { SpecialToken: { id: '<s>', type_id: 0 } };
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: specialPieces.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        { type: 'Prepend', prepend: '\u2581' },
-        { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
-      ],
-    },
-    pre_tokenizer: null,
-    post_processor: {
-      type: 'TemplateProcessing',
-      single: [bos, { Sequence: { id: 'A', type_id: 0 } }],
-      pair: [
-        bos,
-        { Sequence: { id: 'A', type_id: 0 } },
-        { SpecialToken: { id: '<s>', type_id: 1 } },
-        { Sequence: { id: 'B', type_id: 1 } },
-      ],
-      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
-    },
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        { type: 'Strip', content: ' ', start: 1, stop: 0 },
-      ],
-    },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: '<unk>',
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: true,
-      byte_fallback: bytes.every((name) => vocabulary.has(name)),
-      ignore_merges: false,
-      vocab: Object.fromEntries(vocabulary),
-      merges: mergesOf(vocabulary, pieces),
-    },
-  };
-}
 
 function tokenizerConfig(sequenceLength: number): object {
   const token = (content: string): object => ({
@@ -244,6 +140,10 @@ function tokenizerConfig(sequenceLength: number): object {
   };
 }
 
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
 /**
  * Converts a llama2.c checkpoint and tokenizer to a Hugging Face folder. The weights are streamed: a matrix at a time in memory. Both
  * inputs are checked before anything is written; where writing fails, what was written is removed.
@@ -253,17 +153,17 @@ function tokenizerConfig(sequenceLength: number): object {
 export async function convertLlama2c(options: ConvertLlama2cOptions): Promise<string[]> {
   const checkpoint = await openLlama2cCheckpoint(options.checkpoint);
   const pieces = await readLlama2cTokenizer(options.tokenizer, checkpoint.shape.vocabSize);
-  const tokenizer = tokenizerJson(pieces, options.tokenizer);
-  const texts: [string, object][] = [
+  const tokenizer = llama2cTokenizerJson(pieces, options.tokenizer);
+  const texts: [string, string][] = [
     ['tokenizer.json', tokenizer],
-    ['tokenizer_config.json', tokenizerConfig(checkpoint.shape.sequenceLength)],
-    ['config.json', modelConfig(checkpoint)],
+    ['tokenizer_config.json', jsonText(tokenizerConfig(checkpoint.shape.sequenceLength))],
+    ['config.json', jsonText(modelConfig(checkpoint))],
   ];
   const written: string[] = [];
   try {
     written.push(...(await writeCheckpoint(options.output, weightSources(checkpoint))));
     for (const [name, value] of texts) {
-      await writeJsonFile(join(options.output, name), value);
+      await writeFileAtomically(join(options.output, name), value);
       written.push(name);
     }
   } catch (error) {
