@@ -309,7 +309,7 @@ def record(name, spec, full):
 
     if full is not None:
         full.mkdir(parents=True, exist_ok=True)
-        save_file({n: t.detach().double().numpy() for n, t in whole_tensors.items()}, full / f"{name}.safetensors")
+        save_file({n: t.detach().float().numpy() for n, t in whole_tensors.items()}, full / f"{name}.safetensors")
     return result
 
 

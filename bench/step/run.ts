@@ -2,7 +2,7 @@
  * The training step, side by side with transformers + PEFT on torch, alternating in one run.
  *
  *   npx tsx bench/step/run.ts --python PYTHON [--shape 135m|1.1b] [--steps 7] [--dtype F32|BF16]
- *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--cache FOLDER] [--output FILE.json]
+ *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--layers-per-segment 1] [--prepack] [--cache FOLDER] [--output FILE.json]
  *
  * PYTHON is an interpreter with bench/requirements.txt. Run it alone: the figures are ratios, but a busy machine widens them.
  */
@@ -13,7 +13,14 @@ import { hashKey, mix32 } from '../../src/util/index.ts';
 import { alternate, type Comparison, comparisonTable } from '../support/alternate.ts';
 import { benchModel, type BenchShape, benchShapes, defaultCacheFolder } from '../support/bench-models.ts';
 import { describeMachine } from '../support/machine.ts';
-import { ourCommand, ourEnvironment, type OurPlan, peerCommand, type PeerVariant } from '../support/sides.ts';
+import {
+  buildOurStep,
+  ourCommand,
+  ourEnvironment,
+  type OurPlan,
+  peerCommand,
+  type PeerVariant,
+} from '../support/sides.ts';
 import { type Batch, StepProcess } from '../support/step-process.ts';
 
 const { values: options } = parseArgs({
@@ -25,6 +32,8 @@ const { values: options } = parseArgs({
     pairs: { type: 'string' },
     cache: { type: 'string', default: defaultCacheFolder },
     output: { type: 'string' },
+    'layers-per-segment': { type: 'string', default: '1' },
+    prepack: { type: 'boolean', default: false },
   },
 });
 
@@ -46,13 +55,19 @@ function randomBatch(number: number): Batch {
 }
 
 const model = await benchModel(shape, options.dtype as 'F32' | 'BF16', options.cache);
+const ourScript = buildOurStep();
+const ourOptions = ['--layers-per-segment', options['layers-per-segment'], ...(options.prepack ? ['--prepack'] : [])];
 const machine = describeMachine();
 const batches = Array.from({ length: Number(options.steps) }, (_, i) => randomBatch(i));
 const comparisons: Comparison[] = [];
 for (const pair of (options.pairs ?? defaultPairs).split(',')) {
   const [plan, variant] = pair.split(':') as [OurPlan, PeerVariant];
   process.stderr.write(`${shape}: ${plan} against torch ${variant}\n`);
-  const ours = await StepProcess.start(`fettle ${plan}`, ourCommand(model, plan), ourEnvironment);
+  const ours = await StepProcess.start(
+    `fettle ${plan}`,
+    ourCommand(ourScript, model, plan, ourOptions),
+    ourEnvironment,
+  );
   const theirs = await StepProcess.start(`torch ${variant}`, peerCommand(options.python, model, variant));
   try {
     comparisons.push(await alternate(ours, theirs, randomBatch(1000), batches));

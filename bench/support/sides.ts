@@ -1,4 +1,5 @@
 /** The command lines of both sides of a step comparison. */
+import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const pathOf = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
@@ -9,9 +10,19 @@ export type OurPlan = 'whole' | 'segmented';
 /** How the peer's step runs. `-trl` takes TRL's fused head in place of logits of every token. */
 export type PeerVariant = 'float32' | 'bfloat16' | 'bfloat16-checkpointing' | 'float32-trl' | 'bfloat16-trl';
 
-/** Our child: bench/support/our-step.ts. */
-export function ourCommand(model: string, plan: OurPlan): string[] {
-  return [process.execPath, '--import', 'tsx', pathOf('our-step.ts'), '--model', model, '--plan', plan];
+/**
+ * Compiles our child, so that it runs as an installed package does and its memory holds no compiler.
+ * @returns the script
+ */
+export function buildOurStep(): string {
+  const project = pathOf('../tsconfig.json');
+  execFileSync('npx', ['tsc', '-p', project], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return pathOf('../../.cache/bench-build/bench/support/our-step.js');
+}
+
+/** Our child's command: `script` from `buildOurStep`. */
+export function ourCommand(script: string, model: string, plan: OurPlan, more: readonly string[] = []): string[] {
+  return [process.execPath, script, '--model', model, '--plan', plan, ...more];
 }
 
 /** What the trainer process is started with: large blocks are kept by the allocator instead of returned at each step. */
