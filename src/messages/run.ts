@@ -42,6 +42,8 @@ export const runMessages = {
     `step ${f.step}: the ${f.what} must be finite, got ${f.value} on the batch of rows ${rowList(f.rows)}. ${checkpointRest(
       f.checkpoint,
     )}. A smaller learning_rate or max_grad_norm often helps; look at these rows with "fettle data preview"`,
+  'lr-end-too-high': (f: { lrEnd: number; learningRate: number }) =>
+    `lr_scheduler_kwargs: lr_end must be below learning_rate (${f.learningRate}), got ${f.lrEnd}`,
   'nothing-to-train': (f: { batches: number }) => `training set: there must be at least one batch, got ${f.batches}`,
   'trainer-killed-for-memory': (f: { setting: string; peakBytes: number | null; certain: boolean }) =>
     `trainer: was killed by the system, ${f.certain ? '' : 'most likely '}because memory ran out${

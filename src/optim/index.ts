@@ -3,6 +3,7 @@ export { clipFactor, globalGradientNorm } from './clip.ts';
 export { decaysInFullTuning } from './decay.ts';
 export type { OptimizedTensor, Optimizer, OptimizerTensor } from './optimizer.ts';
 export {
+  defaultPolynomialEnd,
   schedule,
   type Schedule,
   type ScheduleArguments,

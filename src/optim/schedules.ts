@@ -16,6 +16,9 @@ export type Schedule = (step: number) => number;
 /** `lr_scheduler_kwargs`, in their own spelling. */
 export type ScheduleArguments = Readonly<Record<string, unknown>>;
 
+/** What `lr_end` of the polynomial schedule is where it is left out. */
+export const defaultPolynomialEnd = 1e-7;
+
 type ScheduleFactory = (context: ScheduleContext, kwargs: ScheduleArguments) => (step: number) => number;
 
 function numberFrom(kwargs: ScheduleArguments, key: string, fallback: number): number {
@@ -83,7 +86,7 @@ const factories = {
   },
 
   polynomial: (context, kwargs) => {
-    const end = numberFrom(kwargs, 'lr_end', 1e-7);
+    const end = numberFrom(kwargs, 'lr_end', defaultPolynomialEnd);
     const power = numberFrom(kwargs, 'power', 1);
     const { learningRate, warmupSteps, totalSteps } = context;
     // Transformers refuses a rate that is not above its end; a rate of 0 is a dry run here and stays 0.

@@ -2,11 +2,12 @@
  * Data and model of a trainer for tests of loops, files and processes: the bigram double on synthetic sentences. What it
  * does beyond training (wait, fail, die) stands in FETTLE_TEST_* variables, which reach its process.
  */
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { planBatches, type Sequence } from '../data/index.ts';
 import { writePeftAdapter, newPeftConfig } from '../formats/index.ts';
+import { runPaths } from '../run/index.ts';
 import { bigramEngine } from '../testing/index.ts';
 import { hashKey, RandomStream } from '../util/index.ts';
 import type { TrainBatch } from './batch-source.ts';
@@ -48,8 +49,8 @@ export function bigramTools(): TrainerTools {
         batch(epoch, index) {
           const settings = {
             batchSize: config.per_device_train_batch_size,
-            groupByLength: true,
-            disableShuffling: false,
+            groupByLength: config.group_by_length,
+            disableShuffling: config.disable_shuffling,
           };
           return toBatch(planBatches(lengths, { ...settings, seed: config.data_seed }, epoch)[index]!);
         },
@@ -66,9 +67,12 @@ export function bigramTools(): TrainerTools {
         vocabularySize,
         dropout: config.lora_dropout,
         seed: config.seed,
-        async beforeBatch({ step }) {
+        async beforeBatch({ step, microBatch }) {
           if (delay > 0) await sleep(delay);
           if (failAt > 0 && step + 1 === failAt) engine.parameters[0]!.data.fill(Number.NaN);
+          const order = environment[`FETTLE_TEST_ORDER_AT_${step + 1}`];
+          if (order !== undefined && microBatch === 0)
+            await appendFile(runPaths(config.output_dir!).control, `${order}\n`);
           if (number('FETTLE_TEST_THROW_AT') === step + 1) throw new Error('a defect');
           if (number('FETTLE_TEST_EXIT_AT') === step + 1) process.kill(process.pid, 'SIGKILL');
         },

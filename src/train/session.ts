@@ -165,7 +165,7 @@ async function begin(
     createdAt: resumed?.createdAt ?? now,
     startedAt: now,
     heartbeat: now,
-    config: config as unknown as Record<string, unknown>,
+    config: { ...config },
     hashes,
     versions,
     threads,

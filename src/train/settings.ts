@@ -1,6 +1,7 @@
 /** The numbers that the loop runs on, derived once from the config and the number of batches. */
 import { type FettleConfig, stepsOf } from '../config/index.ts';
-import { schedule, type Schedule, warmupStepCount } from '../optim/index.ts';
+import { ConfigError } from '../errors.ts';
+import { defaultPolynomialEnd, schedule, type Schedule, warmupStepCount } from '../optim/index.ts';
 
 /** When something happens that can be asked for by steps or by epochs. */
 export type Strategy = 'no' | 'steps' | 'epoch';
@@ -36,18 +37,26 @@ export function totalSteps(config: FettleConfig, batchesPerEpoch: number): numbe
   return Math.ceil(config.num_train_epochs * stepsPerEpoch(batchesPerEpoch, config.gradient_accumulation_steps));
 }
 
-/** Derives the loop's settings. */
+/**
+ * Derives the loop's settings.
+ * @throws ConfigError `lr-end-too-high` as transformers refuses it.
+ */
 export function loopSettings(config: FettleConfig, batchesPerEpoch: number): LoopSettings {
   const total = totalSteps(config, batchesPerEpoch);
   const warmupSteps = warmupStepCount(total, config.warmup_steps, config.warmup_ratio);
+  const { learning_rate: learningRate, lr_scheduler_kwargs: kwargs } = config;
+  if (config.lr_scheduler_type === 'polynomial' && learningRate > 0) {
+    const lrEnd = kwargs.lr_end ?? defaultPolynomialEnd;
+    if (lrEnd >= learningRate) throw new ConfigError('lr-end-too-high', { lrEnd, learningRate });
+  }
   return {
     totalSteps: total,
     stepsPerEpoch: stepsPerEpoch(batchesPerEpoch, config.gradient_accumulation_steps),
     accumulation: config.gradient_accumulation_steps,
     warmupSteps,
-    learningRate: config.learning_rate,
-    scheduleFor: (learningRate) =>
-      schedule(config.lr_scheduler_type, { learningRate, warmupSteps, totalSteps: total }, config.lr_scheduler_kwargs),
+    learningRate,
+    scheduleFor: (peak) =>
+      schedule(config.lr_scheduler_type, { learningRate: peak, warmupSteps, totalSteps: total }, kwargs),
     maxGradNorm: config.max_grad_norm,
     seed: config.seed,
     logging: {

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
 import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
@@ -16,9 +17,11 @@ export interface TrainerParts {
   readonly versions: Readonly<Record<string, string>>;
   /** Opens where scalars go besides the log. */
   readonly openSinks?: (session: Session) => Promise<readonly ScalarSink[]>;
+  /** In place of the keeper's thread: for tests that train in their own process. */
+  readonly openKeeper?: typeof startKeeper;
 }
 
-const recipes: Readonly<Record<string, Recipe>> = { sft, pt };
+const recipes: Readonly<Record<FettleConfig['stage'], Recipe>> = { sft, pt };
 
 /** What Ctrl-C ends a program with. */
 const interruptedExitCode = 130;
@@ -41,33 +44,42 @@ export async function runTrainer(parts: TrainerParts): Promise<never> {
   const [request] = await ordered;
   // Without this the open channel would keep a process alive that has nothing left to do.
   process.channel?.unref();
-  const exitCode = await serve(parts, request, tell);
-  if (process.connected) await new Promise((resolve) => void process.send!({ type: 'end' }, resolve));
-  process.exit(exitCode);
-}
-
-async function serve(
-  { tools, versions, openSinks }: TrainerParts,
-  { folder, config, given, owner }: StartRequest,
-  tell: (message: TrainerMessage) => void,
-): Promise<number> {
   let begun = false;
   let stops = 0;
   const stop = () => {
     stops += 1;
     // Before the run has begun there is nothing to save; a second request ends at once.
     if (begun && stops === 1) return;
-    if (!begun) rmSync(runPaths(folder).lock, { force: true });
+    if (!begun) rmSync(runPaths(request.folder).lock, { force: true });
     process.exit(interruptedExitCode);
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  const exitCode = await serveTraining(parts, request, {
+    tell(message) {
+      if (message.type === 'accepted') begun = true;
+      tell(message);
+    },
+    stopRequested: () => stops > 0,
+  });
+  // The last message must be on its way before the process ends.
+  if (process.connected) await new Promise((resolve) => void process.send!({ type: 'end' }, resolve));
+  process.exit(exitCode);
+}
 
+/** Trains in this process, with the lock of the folder held. Returns what a trainer process ends with. */
+export async function serveTraining(
+  { tools, versions, openSinks, openKeeper = startKeeper }: TrainerParts,
+  { folder, config, given, owner }: StartRequest,
+  outside: { readonly tell: (message: TrainerMessage) => void; readonly stopRequested: () => boolean },
+): Promise<number> {
+  const { tell, stopRequested } = outside;
+  let begun = false;
   let keeper: RunKeeper | undefined;
   try {
     const lock = await acquireRunLock(folder);
     try {
-      keeper = await startKeeper(folder, owner ?? undefined);
+      keeper = await openKeeper(folder, owner ?? undefined);
       const session = await openSession({
         folder,
         config,
@@ -82,24 +94,23 @@ async function serve(
           },
         },
       });
-      const recipe = recipes[config.stage];
-      if (recipe === undefined) throw new TypeError(`there is no recipe for the stage "${String(config.stage)}"`);
-      const end = await recipe({
+      const end = await recipes[config.stage]({
         session,
         tools,
-        stopRequested: () => stops > 0,
+        stopRequested,
         openSinks: async () => (await openSinks?.(session)) ?? [],
       });
       return end.kind === 'done' ? 0 : interruptedExitCode;
+    } catch (error) {
+      if (begun) await recordFailure(folder, keeper, error);
+      throw error;
     } finally {
       await lock.release();
     }
   } catch (error) {
-    if (begun) await recordFailure(folder, keeper, error);
-    tell({ type: 'error', error: sendableError(error) });
     // What is no user's error goes to the log with its stack.
-    if (!(error instanceof FettleError))
-      process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`);
+    if (!(error instanceof FettleError)) process.stderr.write(`${(error as Error).stack ?? String(error)}\n`);
+    tell({ type: 'error', error: sendableError(error) });
     return 1;
   } finally {
     await keeper?.close();
