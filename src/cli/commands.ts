@@ -4,6 +4,11 @@ import type { CommandEntry } from './command.ts';
 /** Every command, in the order of the help. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'train',
+    summary: 'Fine-tune a model',
+    load: () => import('./commands/train.ts'),
+  },
+  {
     name: 'export',
     summary: 'Merge adapters into the base model and write it as safetensors',
     load: () => import('./commands/export.ts'),

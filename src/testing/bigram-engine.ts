@@ -3,7 +3,7 @@
  * keyed as the real engine keys it. It stands in for the engine where a test is about the loop, files or processes.
  */
 import type { Sequence } from '../data/index.ts';
-import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from '../train/engine.ts';
+import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from '../train/index.ts';
 import { hashKey, mix32, RandomStream } from '../util/index.ts';
 
 /** Size and behaviour of the double. */

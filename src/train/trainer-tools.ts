@@ -1,0 +1,149 @@
+/** The trainer's own tools: data from the data room, model and engine from a Hugging Face folder and its adapters. */
+import { join } from 'node:path';
+import {
+  batchCount,
+  openTextTools,
+  planBatches,
+  prepareTrainingData,
+  type SampleSet,
+  type Sequence,
+  type TrainingData,
+} from '../data/index.ts';
+import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
+import type { FettleConfig } from '../config/index.ts';
+import { decaysInFullTuning } from '../optim/index.ts';
+import type { BatchSource, TrainBatch } from './batch-source.ts';
+import { createEngine, prepareTuning, type TuningSetup } from './create-engine.ts';
+import type { TrainerBase, TrainerData, TrainerTools } from './job.ts';
+import type { BatchSize } from './memory-plan.ts';
+
+/** The base of a run: its files, and the model with its tuning method. */
+export interface ModelBase extends TrainerBase {
+  readonly setup: TuningSetup;
+}
+
+/** Data of a run with the largest micro-batch that it will give. */
+export interface SizedData extends TrainerData {
+  readonly largest: BatchSize;
+}
+
+function batchOf(samples: SampleSet, indices: Iterable<number>): TrainBatch {
+  const sequences: Sequence[] = [];
+  let count = 0;
+  for (const index of indices) {
+    sequences.push(...samples.sample(index));
+    count++;
+  }
+  return { sequences, samples: count };
+}
+
+/** Batches of an evaluation: consecutive samples. */
+function evaluationBatches(data: TrainingData, batchSize: number): readonly TrainBatch[] {
+  return data.evaluation.flatMap(({ samples }) =>
+    Array.from({ length: batchCount(samples.size, batchSize) }, (_, batch) => {
+      const first = batch * batchSize;
+      const length = Math.min(batchSize, samples.size - first);
+      return batchOf(
+        samples,
+        Array.from({ length }, (_, index) => first + index),
+      );
+    }),
+  );
+}
+
+/** Micro-batches of the training part. The order of an epoch is made once for all its batches. */
+function trainingBatches(config: FettleConfig, train: SampleSet): Pick<BatchSource, 'batchesPerEpoch' | 'batch'> {
+  const settings = {
+    batchSize: config.per_device_train_batch_size,
+    groupByLength: config.group_by_length,
+    disableShuffling: config.disable_shuffling,
+    seed: config.data_seed,
+  };
+  let planned: { readonly epoch: number; readonly batches: readonly Uint32Array[] } | undefined;
+  return {
+    batchesPerEpoch: batchCount(train.size, settings.batchSize),
+    batch(epoch, index) {
+      if (planned?.epoch !== epoch) planned = { epoch, batches: planBatches(train.lengths, settings, epoch) };
+      return batchOf(train, planned.batches[index]!);
+    },
+  };
+}
+
+/** A bound of every micro-batch: as many of the longest samples, and of those with most labels, as a batch has. */
+export function largestBatch(train: SampleSet, batchSize: number): BatchSize {
+  const labelled = new Uint32Array(train.size);
+  const rows = new Uint32Array(train.size);
+  let longest = 0;
+  for (let index = 0; index < train.size; index++) {
+    for (const { inputIds, labels } of train.sample(index)) {
+      rows[index]!++;
+      longest = Math.max(longest, inputIds.length);
+      for (const label of labels) if (label >= 0) labelled[index]!++;
+    }
+  }
+  const most = (counts: Uint32Array): number =>
+    counts
+      .slice()
+      .sort()
+      .subarray(-batchSize)
+      .reduce((sum, count) => sum + count, 0);
+  return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled) };
+}
+
+/** The files that decide what a run starts from. */
+function baseFiles(config: FettleConfig, setup: TuningSetup): TrainerBase['files'] {
+  const { folder, checkpoint } = setup.folder;
+  const weights = [...new Set([...checkpoint.tensors.values()].map(({ file }) => file))].sort();
+  return [
+    { name: 'config.json', path: join(folder, 'config.json') },
+    ...weights.map((path, index) => ({ name: `weights ${index}`, path })),
+    ...config.adapter_name_or_path.flatMap((adapter, index) =>
+      [adapterConfigName, adapterWeightsName].map((name) => ({
+        name: `adapter ${index} ${name}`,
+        path: join(adapter, name),
+      })),
+    ),
+  ];
+}
+
+/** The tools that the trainer process works with. */
+export function trainerTools(): TrainerTools<ModelBase> {
+  return {
+    async openBase({ config, isGiven }) {
+      const setup = await prepareTuning(config, isGiven);
+      return { setup, files: baseFiles(config, setup) };
+    },
+
+    async prepareData({ config, say }): Promise<SizedData> {
+      const text = await openTextTools(config);
+      const data = await prepareTrainingData(config, text.encoder);
+      for (const notice of new Set(data.notices.map((item) => item.text))) say({ type: 'notice', text: notice });
+      return {
+        ...trainingBatches(config, data.train),
+        evaluation: evaluationBatches(data, config.per_device_eval_batch_size),
+        plan: { ...data.plan },
+        hash: data.contentHash,
+        save: (folder) => text.save(folder),
+        largest: largestBatch(data.train, config.per_device_train_batch_size),
+      };
+    },
+
+    async createModel({ config, threads }, { setup }, data) {
+      const { largest } = data as SizedData;
+      const { engine, memory } = await createEngine({ ...config, threads }, setup, largest);
+      return {
+        engine,
+        plan: [
+          { name: 'step_plan', value: memory.plan },
+          { name: 'weights_bytes', value: memory.weights },
+          { name: 'trained_bytes', value: memory.trained },
+          { name: 'optimizer_bytes', value: memory.optimizer },
+          { name: 'activation_bytes', value: memory.activations },
+          { name: 'peak_memory_bytes', value: memory.peak },
+        ],
+        ...(config.finetuning_type === 'full' ? { decays: decaysInFullTuning } : {}),
+        save: (folder) => setup.save(folder, engine),
+      };
+    },
+  };
+}
