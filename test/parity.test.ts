@@ -4,6 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelFolder } from '../src/checkpoint/index.ts';
+import { Decoder } from '../src/generate/decoder.ts';
+import { generateMany } from '../src/generate/generate.ts';
 import { decaysInFullTuning } from '../src/optim/index.ts';
 import { float32 } from '../src/runtime/index.ts';
 import {
@@ -118,6 +120,32 @@ describe.each(parityCases())('%s', (name) => {
     );
     const logits = await batchLogits(opened, method, rows.slice(-1), feeds, testCompileOptions);
     expect(largestDifference(logits, decodeBase64Floats(golden.lora.logitsOfLastRow))).toBeLessThan(tolerance.logits);
+  });
+
+  it('greedy decoding with a cache', async () => {
+    const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
+    const { prompt, ids } = golden.greedy;
+    try {
+      const greedy = { doSample: false, temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1, seed: 0 };
+      const request = { promptIds: prompt, maxNewTokens: ids.length, stopIds: new Set<number>(), sampling: greedy };
+      const [generation] = await generateMany(decoder, [request], 1);
+      expect(generation!.ids).toEqual(ids);
+    } finally {
+      await decoder.release();
+    }
+  });
+
+  it('logits of the last token after a prompt in two pieces', async () => {
+    const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
+    const row = golden.rows.at(-1)!;
+    try {
+      await decoder.append(0, [row.ids.slice(0, 4)]);
+      const [logits] = await decoder.append(0, [row.ids.slice(4)]);
+      const expected = decodeBase64Floats(golden.logits.rows.at(-1)!).slice(-opened.model.vocabularySize);
+      expect(largestDifference(logits!, expected)).toBeLessThan(tolerance.logits);
+    } finally {
+      await decoder.release();
+    }
   });
 
   it.each(['whole', 'segmented'] as const)('LoRA gradients, %s plan', async (plan) => {
