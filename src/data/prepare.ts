@@ -82,7 +82,7 @@ async function readKeptRows(
       uses.push(row.uses);
       dataset.push(row.dataset);
       for (const sequence of encoded.sequences) {
-        builder.add({ ...sequence, row: row.place.row });
+        await builder.add({ ...sequence, row: row.place.row });
         hashNumbers(hash, Uint32Array.of(sequence.inputIds.length, row.place.row));
         hashNumbers(hash, sequence.inputIds);
         hashNumbers(hash, sequence.labels);
@@ -95,7 +95,7 @@ async function readKeptRows(
   overlong.refuse('overlong');
   starts.push(builder.size);
   return {
-    store: builder.finish(),
+    store: await builder.finish(),
     starts: Uint32Array.from(starts),
     uses: Uint32Array.from(uses),
     dataset: Uint32Array.from(dataset),
