@@ -1,10 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../errors.ts';
-import { runCommandLine } from './command-line.ts';
+import { call } from './command-line.fixture.ts';
 import { processorFlags } from './commands/doctor.ts';
 import { commands } from './commands.ts';
 import { describeFailure } from './failure.ts';
@@ -12,18 +11,6 @@ import { Terminal } from './terminal.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fettle-cli-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-async function call(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await runCommandLine(argv, {
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-    input: Readable.from([]),
-    env: {},
-    onInterrupt: () => {},
-  });
-  return { code, out, err };
-}
 
 describe('help', () => {
   test('names each command on a line of its own', async () => {

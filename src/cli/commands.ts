@@ -9,6 +9,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/train.ts'),
   },
   {
+    name: 'plan',
+    summary: 'Say what a run will need of memory and time',
+    load: () => import('./commands/plan.ts'),
+  },
+  {
     name: 'export',
     summary: 'Merge adapters into the base model and write it as safetensors',
     load: () => import('./commands/export.ts'),

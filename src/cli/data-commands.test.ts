@@ -1,34 +1,16 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCommandLine } from './command-line.ts';
+import { call, writeCharacterTokenizer } from './command-line.fixture.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fettle-data-cli-'));
 const model = join(folder, 'model');
 const data = join(folder, 'rows.jsonl');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A tokenizer of one id a character, with an end token. */
 beforeAll(() => {
-  mkdirSync(model);
-  const characters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,:#?!\n'.split('');
-  const vocab = Object.fromEntries(['</s>', '<unk>', ...characters].map((piece, id) => [piece, id]));
-  const tokenizer = {
-    version: '1.0',
-    added_tokens: [
-      { id: 0, content: '</s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
-    ],
-    normalizer: null,
-    pre_tokenizer: null,
-    post_processor: null,
-    decoder: { type: 'Fuse' },
-    model: { type: 'BPE', vocab, merges: [], unk_token: '<unk>' },
-  };
-  writeFileSync(join(model, 'tokenizer.json'), JSON.stringify(tokenizer));
-  writeFileSync(join(model, 'tokenizer_config.json'), JSON.stringify({ eos_token: '</s>' }));
-  writeFileSync(join(model, 'config.json'), '{"model_type": "llama"}');
+  writeCharacterTokenizer(model);
   const rows = [
     { instruction: 'Say yes', output: 'yes' },
     { instruction: 'Say no', output: '' },
@@ -36,18 +18,6 @@ beforeAll(() => {
   ];
   writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 });
-
-async function call(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await runCommandLine(argv, {
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-    input: Readable.from([]),
-    env: {},
-    onInterrupt: () => {},
-  });
-  return { code, out, err };
-}
 
 const settings = (): string[] => [
   `model_name_or_path=${model}`,

@@ -96,6 +96,10 @@ export class TrainView {
         for (const file of event.files) terminal.line(`  ${file}`);
         terminal.line(trainTexts.talk(this.hints.talk));
         return;
+      case 'evaluated':
+        progress.clear();
+        terminal.table(Object.entries(event.results).map(([name, value]) => [name, formatNumber(value as number)]));
+        return;
       case 'failed':
         // The error itself ends the command and is printed there.
         progress.clear();

@@ -47,6 +47,10 @@ export const planLabels: Readonly<Record<string, string>> = {
   optimizer_bytes: 'memory of the optimiser',
   activation_bytes: 'memory for activations',
   peak_memory_bytes: 'memory expected',
+  memory_limit_bytes: 'memory limit',
+  longest_cutoff_len: 'longest cutoff_len that fits',
+  largest_batch: 'largest batch that fits',
+  seconds_per_step: 'seconds per step',
 };
 
 /** Words of a training run. */
@@ -120,4 +124,11 @@ export const checkTexts = {
   /** The message names file and line itself. */
   finding: (f: { rule: string; severity: string; message: string }) => `${f.message} [${f.severity}: ${f.rule}]`,
   summary: (errors: number, warnings: number) => `${errors} errors, ${warnings} warnings`,
+};
+
+/** Words of `fettle plan`. */
+export const planTexts = {
+  fits: (peak: string, limit: string) => `fits: ${peak} of ${limit}`,
+  tooLarge: (peak: string, limit: string) => `does not fit: ${peak} of ${limit}`,
+  noData: 'without a data set no step can be timed',
 };

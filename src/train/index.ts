@@ -1,2 +1,3 @@
 export type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
+export { planTraining, type PlanOptions, type TrainingPlan } from './plan-training.ts';
 export { type StartOptions, train, type TrainEnd, type TrainRun } from './start.ts';

@@ -90,6 +90,12 @@ export function largestBatch(train: SampleSet, batchSize: number): BatchSize {
   return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled) };
 }
 
+/** The micro-batch of the longest samples. */
+export function largestTrainBatch(train: SampleSet, batchSize: number): TrainBatch {
+  const longestFirst = [...train.lengths.keys()].sort((a, b) => train.lengths[b]! - train.lengths[a]!);
+  return batchOf(train, longestFirst.slice(0, batchSize));
+}
+
 /** The files that decide what a run starts from. */
 function baseFiles(config: FettleConfig, setup: TuningSetup): TrainerBase['files'] {
   const { folder, checkpoint } = setup.folder;
@@ -114,8 +120,8 @@ export function trainerTools(): TrainerTools<ModelBase> {
       return { setup, files: baseFiles(config, setup) };
     },
 
-    async prepareData({ config, say }): Promise<SizedData> {
-      const text = await openTextTools(config);
+    async prepareData({ config, startedAt, say }): Promise<SizedData> {
+      const text = await openTextTools(config, startedAt);
       const data = await prepareTrainingData(config, text.encoder);
       for (const notice of new Set(data.notices.map((item) => item.text))) say({ type: 'notice', text: notice });
       return {
@@ -124,7 +130,10 @@ export function trainerTools(): TrainerTools<ModelBase> {
         plan: { ...data.plan },
         hash: data.contentHash,
         save: (folder) => text.save(folder),
-        largest: largestBatch(data.train, config.per_device_train_batch_size),
+        largest:
+          data.train.size > 0
+            ? largestBatch(data.train, config.per_device_train_batch_size)
+            : largestBatch(data.evaluation[0]?.samples ?? data.train, config.per_device_eval_batch_size),
       };
     },
 

@@ -70,7 +70,8 @@ export const command: Command = {
         if (json && event.type === 'log') context.out.json(event.line);
       }
       const end = await run.done;
-      if (json && end.results !== null) context.out.json(end.results);
+      const results = end.results ?? end.evaluation;
+      if (json && results !== undefined) context.out.json(results);
       if (end.state === 'stopped' && !told) view.sayHowToGoOn();
       return end.state === 'stopped' && interrupted() ? INTERRUPTED : 0;
     } catch (error) {

@@ -1,0 +1,149 @@
+/** `fettle plan`: what a run will need of memory and time, before it starts. Training prints and obeys the same plan. */
+import { openTextTools, prepareTrainingData } from '../data/index.ts';
+import type { FettleConfig } from '../config/index.ts';
+import { createEngine, type IsGiven, memoryLimit, optimizerBytes, planMemory, prepareTuning } from './create-engine.ts';
+import type { TrainBatch } from './batch-source.ts';
+import { type BatchSize, type MemoryPlan, memoryOf } from './memory-plan.ts';
+import { largestBatch, largestTrainBatch } from './trainer-tools.ts';
+
+/** The plan of a run, with the names of `plan --json` (contract, article 35). */
+export interface TrainingPlan {
+  readonly weights_bytes: number;
+  readonly trained_bytes: number;
+  readonly optimizer_bytes: number;
+  readonly activation_bytes: number;
+  /** Expected peak of the trainer process. */
+  readonly peak_memory_bytes: number;
+  /** What the run may use: memory_limit, else the free memory. */
+  readonly memory_limit_bytes: number;
+  readonly fits: boolean;
+  readonly step_plan: 'whole' | 'segmented';
+  readonly trained_parameters: number;
+  /** Samples and tokens of the largest micro-batch. */
+  readonly batch_rows: number;
+  readonly batch_tokens: number;
+  /** Longest cutoff_len that fits with the batch size of the config, every row that long; 0 where none fits. */
+  readonly longest_cutoff_len: number;
+  /** Largest per_device_train_batch_size that fits with rows of cutoff_len tokens; 0 where none fits. */
+  readonly largest_batch: number;
+  /** Seconds of one optimiser step, measured on the largest micro-batch; null where it was not asked for. */
+  readonly seconds_per_step: number | null;
+}
+
+/** How a plan is made. */
+export interface PlanOptions {
+  /** Runs three steps of the largest micro-batch after one to warm up. Needs a data set. */
+  readonly timed?: boolean;
+  readonly isGiven?: IsGiven;
+  readonly onNotice?: (text: string) => void;
+}
+
+/** No batch is larger; the search for the largest one ends here. */
+const MAX_BATCH = 65_536;
+const TIMED_STEPS = 3;
+
+/** The largest whole number from 1 to `limit` for which `fits` holds, 0 where it does not hold for 1. */
+function largestThat(fits: (value: number) => boolean, limit: number): number {
+  let low = 0;
+  let high = 1;
+  while (high <= limit && fits(high)) {
+    low = high;
+    high *= 2;
+  }
+  high = Math.min(high, limit + 1);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Sizes of a batch of full rows with a share of trained tokens. */
+function fullBatch(rows: number, longest: number, trainedShare: number): BatchSize {
+  const tokens = rows * longest;
+  return { rows, longest, tokens, labelled: Math.ceil(tokens * trainedShare) };
+}
+
+/** Rows of the data set where one is named, else full rows of cutoff_len tokens. */
+async function readBatch(
+  config: FettleConfig,
+  options: PlanOptions,
+): Promise<{ readonly size: BatchSize; readonly trainedShare: number; readonly batch: TrainBatch | undefined }> {
+  if (config.dataset.length === 0) {
+    return {
+      size: fullBatch(config.per_device_train_batch_size, config.cutoff_len, 1),
+      trainedShare: 1,
+      batch: undefined,
+    };
+  }
+  const text = await openTextTools(config);
+  const { train, notices } = await prepareTrainingData(config, text.encoder);
+  for (const notice of new Set(notices.map((item) => item.text))) options.onNotice?.(notice);
+  return {
+    size: largestBatch(train, config.per_device_train_batch_size),
+    trainedShare: train.tokens === 0 ? 1 : train.trainedTokens / train.tokens,
+    batch: largestTrainBatch(train, config.per_device_train_batch_size),
+  };
+}
+
+/** Plans a run. Reads the weights' headers, and the data where a data set is named; computes only where `timed` asks. */
+export async function planTraining(config: FettleConfig, options: PlanOptions = {}): Promise<TrainingPlan> {
+  const setup = await prepareTuning(config, options.isGiven ?? (() => false));
+  const { size, trainedShare, batch } = await readBatch(config, options);
+  const memory: MemoryPlan = planMemory(config, setup, size);
+  const limit = memoryLimit(config);
+  const { model } = setup.folder;
+  const bytes = optimizerBytes(config);
+  // What fits at all fits in the smallest segments, unless the config rules them out.
+  const smallest =
+    config.gradient_checkpointing === false
+      ? ({ kind: 'whole' } as const)
+      : ({ kind: 'segmented', layersPerSegment: 1 } as const);
+  const fits = (rows: number, longest: number): boolean =>
+    memoryOf(model, setup.method, fullBatch(rows, longest, trainedShare), bytes, smallest).peak <= limit;
+  const rows = config.per_device_train_batch_size;
+  const timed = options.timed === true && batch !== undefined && memory.peak <= limit;
+  return {
+    weights_bytes: memory.weights,
+    trained_bytes: memory.trained,
+    optimizer_bytes: memory.optimizer,
+    activation_bytes: Math.round(memory.activations),
+    peak_memory_bytes: Math.round(memory.peak),
+    memory_limit_bytes: limit,
+    fits: memory.peak <= limit,
+    step_plan: memory.plan,
+    trained_parameters: setup.method.trainables.reduce(
+      (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
+      0,
+    ),
+    batch_rows: size.rows,
+    batch_tokens: size.tokens,
+    longest_cutoff_len: largestThat((longest) => fits(rows, longest), model.maxPositions),
+    largest_batch: largestThat((count) => fits(count, config.cutoff_len), MAX_BATCH),
+    seconds_per_step: timed ? await timeSteps(config, setup, size, batch) : null,
+  };
+}
+
+/** Median of three passes over the largest micro-batch, times the passes of a step. */
+async function timeSteps(
+  config: FettleConfig,
+  setup: Awaited<ReturnType<typeof prepareTuning>>,
+  size: BatchSize,
+  batch: TrainBatch,
+): Promise<number> {
+  const { engine } = await createEngine(config, setup, size);
+  try {
+    const seconds: number[] = [];
+    for (let step = 0; step <= TIMED_STEPS; step++) {
+      const start = performance.now();
+      await engine.accumulate(batch.sequences, { seed: config.seed, step, microBatch: 0 });
+      seconds.push((performance.now() - start) / 1000);
+    }
+    // The first pass also maps the weights and fills caches.
+    const median = seconds.slice(1).sort((a, b) => a - b)[Math.floor(TIMED_STEPS / 2)]!;
+    return median * config.gradient_accumulation_steps;
+  } finally {
+    await engine.release();
+  }
+}
