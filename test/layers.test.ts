@@ -62,6 +62,8 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/registry.ts',
         'data/read-rows.ts',
         'data/preview.ts',
+        'data/sequence-store.ts',
+        'data/spill-file.ts',
       ],
     },
   },

@@ -39,7 +39,7 @@ export { readEntry, registryFileName, resolveDatasets, rowFileFormat } from './r
 export { createRowEncoder, type EncodedRow, type RowEncoder } from './row-encoder.ts';
 export { type DropRule, type FormRule, formRules, type RowPlace, type RowProblem, problemText } from './row.ts';
 export { packedSamples, type SampleSet, singleSamples, streamSamples } from './sample-set.ts';
-export { ignoredLabel, type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
-export type { Sample, Sequence } from './sequence.ts';
+export { type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
+export { ignoredLabel, type Sample, type Sequence } from './sequence.ts';
 export type { DataSettings } from './settings.ts';
 export { openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';

@@ -2,7 +2,7 @@
  * LLaMA-Factory's way of shortening a conversation (`infer_seqlen`, `data/processor/supervised.py`), for
  * `overlong: llamafactory` only: it may cut the header of an answer, or its end token. Knows no `node:` module.
  */
-import { ignoredLabel } from './sequence-store.ts';
+import { ignoredLabel } from './sequence.ts';
 
 /** How many source and target tokens of one turn are kept. All are token counts. */
 export function inferSeqlen(

@@ -7,7 +7,7 @@ import type { Conversation, Message } from '../template/index.ts';
 import { isBlank } from './fields.ts';
 import { cutLikeLlamaFactory, trainedRuns } from './infer-seqlen.ts';
 import type { EncodedRow, RowEncoder } from './row-encoder.ts';
-import { ignoredLabel } from './sequence-store.ts';
+import { ignoredLabel } from './sequence.ts';
 
 /** What to do with a row that is too long. */
 export type OverlongPolicy = 'drop' | 'keep-response' | 'keep-prompt' | 'split' | 'error' | 'llamafactory';

@@ -13,7 +13,7 @@ import { fitConversation, type FittedRow, fitText } from './overlong.ts';
 import type { EncodedRow, RowEncoder } from './row-encoder.ts';
 import type { Conversation } from '../template/index.ts';
 import { type RowPlace, rowProblem, type RowProblem } from './row.ts';
-import { ignoredLabel } from './sequence-store.ts';
+import { ignoredLabel } from './sequence.ts';
 import type { DataSettings } from './settings.ts';
 import { chooseSamples } from './split.ts';
 

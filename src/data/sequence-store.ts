@@ -2,11 +2,8 @@
  * Tokenised rows in a few large typed arrays instead of millions of objects: four bytes a token. A token that is not
  * trained is stored as its bitwise complement, so that labels need no room of their own. Large sets go to a temporary file.
  */
-import type { Sequence } from './sequence.ts';
+import { ignoredLabel, type Sequence } from './sequence.ts';
 import { SpillFile } from './spill-file.ts';
-
-/** Label of a token that is not trained, as in Hugging Face's libraries. */
-export const ignoredLabel = -100;
 
 /** Tokens of one block: 8 MB. A longer sequence gets a block of its own. */
 const blockTokens = 1 << 21;

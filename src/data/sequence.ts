@@ -1,5 +1,8 @@
 /** What the data room hands to the trainer. Knows no tensors. */
 
+/** Label of a token that is not trained, as in Hugging Face's libraries. */
+export const ignoredLabel = -100;
+
 /** One tokenised conversation or text: what one row (or one piece of it) becomes. */
 export interface Sequence {
   /** Token ids, i32[T]. */
