@@ -44,6 +44,8 @@ export const runMessages = {
     )}. A smaller learning_rate or max_grad_norm often helps; look at these rows with "fettle data preview"`,
   'lr-end-too-high': (f: { lrEnd: number; learningRate: number }) =>
     `lr_scheduler_kwargs: lr_end must be below learning_rate (${f.learningRate}), got ${f.lrEnd}`,
+  'nothing-to-evaluate': (_: Record<string, never>) =>
+    'evaluation: there must be rows to evaluate on, got none. Set eval_dataset or val_size',
   'nothing-to-train': (f: { batches: number }) => `training set: there must be at least one batch, got ${f.batches}`,
   'trainer-killed-for-memory': (f: { setting: string; peakBytes: number | null; certain: boolean }) =>
     `trainer: was killed by the system, ${f.certain ? '' : 'most likely '}because memory ran out${
@@ -51,5 +53,14 @@ export const runMessages = {
     }. ${f.setting}`,
   'trainer-died': (f: { how: string; output: string }) =>
     `trainer: must end with a result, got ${f.how}. What it printed last: ${f.output}`,
+  'resume-other-threads': (f: { before: number; now: number }) =>
+    `threads: the run was begun with ${f.before}, now it has ${f.now}: the last bits of its results may differ`,
+  'resume-other-version': (f: { what: string; before: string; now: string }) =>
+    `${f.what}: the run was begun with version ${f.before}, now it is ${f.now}: the last bits of its results may differ`,
+  'run-replaced': (f: { dir: string; what: string }) =>
+    `${f.dir}: the ${f.what} changed: the unfinished run is replaced`,
+  'checkpoint-passed-over': (f: { name: string; reason: string }) =>
+    `${f.name}: is passed over, because it is not whole: ${f.reason}`,
+  'order-not-understood': (f: { reason: string }) => `control.jsonl: an order was not understood: ${f.reason}`,
   'internal-error': (f: { text: string }) => `trainer: ended with an unexpected error: ${f.text}`,
 };

@@ -52,9 +52,18 @@ export interface TrainResults {
   readonly data_plan: Readonly<Record<string, unknown>>;
 }
 
+/** The object of `eval_results.json`. */
+export interface EvalResults {
+  readonly epoch: number;
+  readonly eval_loss: number;
+  readonly eval_runtime: number;
+  readonly eval_samples_per_second: number;
+  readonly eval_steps_per_second: number;
+}
+
 /** One thing that a run says. */
 export type TrainEvent =
-  | { readonly type: 'notice'; readonly text: string }
+  | { readonly type: 'notice'; readonly code?: string; readonly text: string }
   | { readonly type: 'plan'; readonly entries: readonly PlanEntry[] }
   | {
       readonly type: 'resuming';
@@ -78,11 +87,13 @@ export type TrainEvent =
   | { readonly type: 'stopping'; readonly step: number; readonly remainingSeconds: number | null }
   | { readonly type: 'stopped'; readonly step: number; readonly totalSteps: number; readonly checkpoint: string | null }
   | { readonly type: 'done'; readonly results: TrainResults; readonly files: readonly string[] }
+  /** The end of a start that was only to evaluate. */
+  | { readonly type: 'evaluated'; readonly results: EvalResults; readonly files: readonly string[] }
   | { readonly type: 'failed'; readonly code: string; readonly text: string };
 
 /** Whether a run says nothing after this event. */
 export function isFinalEvent(event: TrainEvent): boolean {
-  return event.type === 'done' || event.type === 'stopped' || event.type === 'failed';
+  return ['done', 'stopped', 'failed', 'evaluated'].includes(event.type);
 }
 
 const pollMs = 100;

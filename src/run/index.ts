@@ -8,6 +8,7 @@ export {
   sendControl,
 } from './control.ts';
 export {
+  type EvalResults,
   type FollowOptions,
   followRun,
   isFinalEvent,

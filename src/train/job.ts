@@ -38,6 +38,8 @@ export interface ToolContext {
   /** Whether somebody wrote this key. */
   readonly isGiven: (key: keyof FettleConfig) => boolean;
   readonly threads: number;
+  /** The run's first start: what a template takes for today. */
+  readonly startedAt: Date;
   readonly say: Say;
 }
 

@@ -9,7 +9,7 @@ import type { TrainEngine } from './engine.ts';
 import { evaluate, evaluationEntry } from './evaluate.ts';
 import { type Reporter, roundEpoch } from './reporter.ts';
 import type { LoopSettings } from './settings.ts';
-import type { BestEvaluation, HistoryEntry, LoopState } from './state.ts';
+import { type BestEvaluation, type HistoryEntry, type LoopState, notice } from './state.ts';
 import { type StepResult, trainStep } from './step.ts';
 
 /** What the loop works with. */
@@ -234,7 +234,7 @@ async function obey(context: LoopContext, state: LoopState): Promise<Orders> {
   for (const line of await control.read()) {
     const command = parseControl(line);
     if ('problem' in command) {
-      reporter.say({ type: 'notice', text: `control.jsonl: an order was not understood: ${command.problem}` });
+      reporter.say(notice('order-not-understood', { reason: command.problem }));
       continue;
     }
     const order: Record<string, unknown> = { ...command };

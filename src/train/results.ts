@@ -1,18 +1,9 @@
 /** What a finished run leaves besides its model: results, the loss curve, Hugging Face's trainer state. */
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomically, writeJsonFile } from '../formats/index.ts';
-import { checkpointName, runPaths, type TrainResults } from '../run/index.ts';
+import { checkpointName, type EvalResults, runPaths, type TrainResults } from '../run/index.ts';
 import type { LoopSettings } from './settings.ts';
 import type { HistoryEntry, LoopState } from './state.ts';
-
-/** The object of `eval_results.json`. */
-export interface EvalResults {
-  readonly epoch: number;
-  readonly eval_loss: number;
-  readonly eval_runtime: number;
-  readonly eval_samples_per_second: number;
-  readonly eval_steps_per_second: number;
-}
 
 /** The object of `train_results.json`. */
 export function trainResults(

@@ -27,7 +27,7 @@ import { decideStart, isOwned, type Start } from './decide.ts';
 import type { TrainableTensor } from './engine.ts';
 import type { Optimizer } from '../optim/index.ts';
 import type { ToolContext } from './job.ts';
-import { initialState, type LoopState, type Say } from './state.ts';
+import { initialState, type LoopState, notice, type Say } from './state.ts';
 
 /** Names of the things whose content decides the result, as errors call them. */
 const contentNames = { base: 'base model', data: 'training data' } as const;
@@ -91,11 +91,16 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const recorded = start.kind === 'resume' ? start.record.threads : undefined;
   const threads = config.threads ?? recorded ?? availableParallelism();
   if (recorded !== undefined && recorded !== threads) {
-    say({
-      type: 'notice',
-      text: `threads: the run was begun with ${recorded}, now it has ${threads}: the last bits of its results may differ`,
-    });
+    say(notice('resume-other-threads', { before: recorded, now: threads }));
   }
+  if (start.kind === 'resume') {
+    for (const [what, now] of Object.entries(options.versions)) {
+      const before = start.record.versions[what];
+      if (before !== undefined && before !== now) say(notice('resume-other-version', { what, before, now }));
+    }
+  }
+  // A continued run renders its rows as of the day on which it was begun.
+  const startedAt = start.kind === 'resume' ? new Date(start.record.createdAt) : new Date();
   const hashes: Record<string, string> = {};
 
   /** Notes a content; where it differs from the run's, the run is another one: replaced if allowed, else refused. */
@@ -106,7 +111,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       const step = start.checkpoint?.step ?? 0;
       throw new RunError('run-content-differs', { dir: folder, what: contentNames[what], step });
     }
-    say({ type: 'notice', text: `${folder}: the ${contentNames[what]} changed: the unfinished run is replaced` });
+    say(notice('run-replaced', { dir: folder, what: contentNames[what] }));
     start = { kind: 'fresh' };
   };
 
@@ -116,7 +121,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     keeper,
     threads,
     say,
-    tooling: { config, threads, say, isGiven: (key) => options.given.includes(key) },
+    tooling: { config, threads, startedAt, say, isGiven: (key) => options.given.includes(key) },
     async requireBase(files) {
       const own = resolve(folder) + sep;
       const inside = files.find(({ path }) => resolve(path).startsWith(own));
@@ -125,12 +130,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     },
     requireData: (hash) => compare('data', hash),
     begin: (parameters, optimizer, totalSteps) =>
-      begin({ ...options, start, threads, hashes, buffered, say }, parameters, optimizer, totalSteps),
+      begin({ ...options, start, startedAt, threads, hashes, buffered, say }, parameters, optimizer, totalSteps),
   };
 }
 
 interface Beginning extends SessionOptions {
   readonly start: Start;
+  readonly startedAt: Date;
   readonly threads: number;
   readonly hashes: Readonly<Record<string, string>>;
   readonly buffered: TrainEvent[];
@@ -143,7 +149,7 @@ async function begin(
   optimizer: Optimizer,
   totalSteps: number,
 ): Promise<BegunRun> {
-  const { folder, config, keeper, versions, owner, start, threads, hashes, buffered, say } = beginning;
+  const { folder, config, keeper, versions, owner, start, startedAt, threads, hashes, buffered, say } = beginning;
   const paths = runPaths(folder);
   const control = await openControl(folder);
   const resumed = start.kind === 'resume' ? start.record : undefined;
@@ -162,7 +168,7 @@ async function begin(
     state: 'starting',
     pid: process.pid,
     process: processIdentity(),
-    createdAt: resumed?.createdAt ?? now,
+    createdAt: startedAt.toISOString(),
     startedAt: now,
     heartbeat: now,
     config: { ...config },
@@ -176,7 +182,7 @@ async function begin(
   };
   if (start.kind === 'resume') {
     for (const { name, problem } of start.passedOver) {
-      say({ type: 'notice', text: `${name}: is passed over, because it is not whole: ${problem}` });
+      say(notice('checkpoint-passed-over', { name, reason: problem }));
     }
     say({ type: 'resuming', step: state.step, totalSteps, checkpoint: checkpoint?.folder ?? null });
   }

@@ -8,6 +8,7 @@ import type { FettleConfig } from '../config/index.ts';
 import { RunError } from '../errors.ts';
 import { writeJsonFile } from '../formats/index.ts';
 import {
+  type EvalResults,
   followRun,
   isFinalEvent,
   memoryKillCount,
@@ -33,6 +34,8 @@ export interface TrainEnd {
   readonly checkpoint: string | null;
   /** The object of `train_results.json`; null where the run was stopped. */
   readonly results: TrainResults | null;
+  /** The object of `eval_results.json`, where the start was only to evaluate. */
+  readonly evaluation?: EvalResults;
 }
 
 /** A training that was started. */
@@ -210,6 +213,9 @@ class StartedTraining implements TrainRun {
     await this.#exited();
     if (last?.type === 'done') {
       return { state: 'done', step: this.#step, totalSteps, checkpoint: null, results: last.results };
+    }
+    if (last?.type === 'evaluated') {
+      return { state: 'done', step: 0, totalSteps: 0, checkpoint: null, results: null, evaluation: last.results };
     }
     if (last?.type === 'stopped') {
       const { checkpoint } = last;

@@ -1,4 +1,6 @@
 /** Everything that the loop carries from step to step besides tensors: what a checkpoint keeps so that a run goes on exactly. */
+import { messageText } from '../errors.ts';
+import type { MessageCode, MessageFields } from '../messages/index.ts';
 import type { ControlSettings, TrainEvent } from '../run/index.ts';
 
 /** An entry of `trainer_state.json`'s log_history, with Hugging Face's names. */
@@ -75,3 +77,8 @@ export function initialState(): LoopState {
 
 /** Says something to whoever follows the run. */
 export type Say = (event: TrainEvent) => void;
+
+/** A notice of the catalogue as an event. */
+export function notice<C extends MessageCode>(code: C, fields: MessageFields<C>): TrainEvent {
+  return { type: 'notice', code, text: messageText(code, fields) };
+}

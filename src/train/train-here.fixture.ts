@@ -68,6 +68,7 @@ export async function trainHere(
 ): Promise<TrainedHere> {
   let error: SentError | undefined;
   const before = (await readJsonLines(runPaths(folder).events)).length;
+  const heard: TrainEvent[] = [];
   let from = 0;
   await serveTraining(
     { tools: bigramTools(), versions: {}, openKeeper: plainKeeper },
@@ -75,12 +76,16 @@ export async function trainHere(
     {
       tell(message) {
         if (message.type === 'error') error = message.error;
+        if (message.type === 'event') heard.push(message.event);
         if (message.type === 'event' && message.event.type === 'resuming') from = before;
       },
       stopRequested: more.stopRequested ?? (() => false),
     },
   );
   if (error !== undefined) throw receivedError(error);
+  // A start that only evaluates says nothing in the folder.
+  const last = heard.at(-1);
+  if (last !== undefined && isFinalEvent(last)) return { events: heard, end: last };
   const events = (await readJsonLines(runPaths(folder).events)).slice(from) as unknown as TrainEvent[];
   return { events, end: events.findLast(isFinalEvent)! };
 }

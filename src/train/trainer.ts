@@ -2,12 +2,13 @@
 import { rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
-import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper } from '../run/index.ts';
+import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper, type TrainEvent } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
 import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
-import { pt, type Recipe, sft } from './recipes/index.ts';
+import { evaluateAlone, pt, type Recipe, sft } from './recipes/index.ts';
 import type { ScalarSink } from './reporter.ts';
 import { openSession, type Session } from './session.ts';
 
@@ -29,8 +30,11 @@ const interruptedExitCode = 130;
 /** Versions that a run's record names. */
 export async function packageVersions(): Promise<Record<string, string>> {
   const file = new URL('../../package.json', import.meta.url);
-  const { version } = JSON.parse(await readFile(file, 'utf8')) as { version: string };
-  return { fettle: version, node: process.versions.node };
+  const { version, dependencies } = JSON.parse(await readFile(file, 'utf8')) as {
+    version: string;
+    dependencies: Record<string, string>;
+  };
+  return { fettle: version, node: process.versions.node, onnxruntime: dependencies['onnxruntime-node'] ?? 'none' };
 }
 
 /** Runs this process as a trainer and ends it. Started by `train` only. */
@@ -80,6 +84,12 @@ export async function serveTraining(
     const lock = await acquireRunLock(folder);
     try {
       keeper = await openKeeper(folder, owner ?? undefined);
+      const hear = (event: TrainEvent) => tell({ type: 'event', event });
+      if (!config.do_train) {
+        const context = { config, threads: config.threads ?? availableParallelism(), startedAt: new Date(), say: hear };
+        await evaluateAlone(folder, tools, { ...context, isGiven: (key) => given.includes(key) });
+        return 0;
+      }
       const session = await openSession({
         folder,
         config,
@@ -87,7 +97,7 @@ export async function serveTraining(
         keeper,
         versions,
         owner: {
-          hear: (event) => tell({ type: 'event', event }),
+          hear,
           accept: (eventsFrom) => {
             begun = true;
             tell({ type: 'accepted', eventsFrom });

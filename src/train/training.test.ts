@@ -214,6 +214,7 @@ describe('going on', () => {
     });
     expect(events).toContainEqual({
       type: 'notice',
+      code: 'checkpoint-passed-over',
       text: expect.stringMatching(
         /^checkpoint-9: is passed over, because it is not whole: training_state.safetensors must be \d+ bytes long, got 100$/,
       ) as string,
@@ -274,6 +275,20 @@ describe('going on', () => {
   });
 });
 
+describe('do_train: false', () => {
+  const evaluationOnly: FettleOptions = { doTrain: false, doEval: true, valSize: 0.2 };
+
+  test('evaluates the model as it is and leaves a finished run alone', async () => {
+    const folder = newFolder();
+    await trainHere(folder, { learningRate: 0, maxSteps: 1, valSize: 0.2, doTrain: true, doEval: true });
+    const [record, evaluation] = [readFileSync(join(folder, 'run.json')), json(folder, 'eval_results.json')];
+    const { end } = await trainHere(folder, evaluationOnly);
+    expect(end).toMatchObject({ type: 'evaluated', results: { eval_loss: evaluation['eval_loss'] } });
+    expect(json(folder, 'eval_results.json')).toMatchObject({ eval_loss: evaluation['eval_loss'], epoch: 0 });
+    expect(readFileSync(join(folder, 'run.json'))).toEqual(record);
+  });
+});
+
 describe('orders', () => {
   test('are obeyed at the next step, logged, and again after a crash', async () => {
     const options: FettleOptions = { saveSteps: 100, lrSchedulerType: 'constant', warmupSteps: 0 };
@@ -291,6 +306,7 @@ describe('orders', () => {
     ]);
     expect(events).toContainEqual({
       type: 'notice',
+      code: 'order-not-understood',
       text: 'control.jsonl: an order was not understood: "do" is none of stop, save, stop-keep-best, set',
     });
     const rates = (await log(folder)).map(({ lr }) => lr);
