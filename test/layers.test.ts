@@ -58,6 +58,7 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/check.ts',
         'data/text-tools.ts',
         'data/dataset-rows.ts',
+        'data/glob.ts',
         'data/prepare.ts',
         'data/registry.ts',
         'data/read-rows.ts',

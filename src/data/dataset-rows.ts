@@ -1,6 +1,6 @@
 /** The rows of a data set, one after the other, each with its place. */
 import { DataError, UnsupportedError } from '../errors.ts';
-import { type FileRecord, readTextRecords } from '../formats/index.ts';
+import { type FileRecord, readTableRecords, readTextRecords } from '../formats/index.ts';
 import { type DataStage, detectFormat, type RowReading } from './convert-row.ts';
 import { type DatasetEntry, openaiTags } from './dataset-entry.ts';
 import { rowFileFormat } from './registry.ts';
@@ -14,7 +14,9 @@ export interface PlacedRecord {
 /** The records of all files of a data set, in groups. @throws what `readTextRecords` throws. */
 export async function* readDatasetRecords(entry: DatasetEntry): AsyncGenerator<PlacedRecord[]> {
   for (const file of entry.source.kind === 'files' ? entry.source.files : []) {
-    for await (const records of readTextRecords(file, rowFileFormat(file)!)) {
+    const format = rowFileFormat(file)!;
+    const isTable = format === 'parquet' || format === 'arrow';
+    for await (const records of isTable ? readTableRecords(file, format) : readTextRecords(file, format)) {
       yield records.map((record) => ({ file, record }));
     }
   }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { characterEncoder, shown } from './character-encoder.fixture.ts';
 import { planBatches } from './batches.ts';
@@ -43,7 +44,7 @@ function settings(changes: Partial<DataSettings>): DataSettings {
 }
 async function write(name: string, content: unknown): Promise<string> {
   const text =
-    typeof content === 'string'
+    typeof content === 'string' || content instanceof Uint8Array
       ? content
       : Array.isArray(content)
         ? content.map((row) => JSON.stringify(row)).join('\n')
@@ -300,7 +301,15 @@ describe('prepareTrainingData', () => {
     ]);
     await write('set/3.csv', 'a\n');
     expect(await failure({ dataset: ['set'] })).toBe(
-      'DIR/set: the data files of a folder must be of one type, got "jsonl", "csv"',
+      'DIR/set: the data files of a folder or pattern must be of one type, got "jsonl", "csv"',
+    );
+    expect((await prepareTrainingData(settings({ dataset: ['set/*.jsonl'] }), characterEncoder)).train.size).toBe(2);
+    await write('set/4.jsonl.gz', gzipSync('{"instruction": "packed", "output": "b"}'));
+    expect((await prepareTrainingData(settings({ dataset: ['set/*.{jsonl,gz}'] }), characterEncoder)).train.size).toBe(
+      3,
+    );
+    expect(await failure({ dataset: ['set/*.none'] })).toBe(
+      'DIR/set/*.none: the data files of a folder or pattern must be of one type, got none',
     );
     expect(await failure({ dataset: ['set/1.jsonlx'] })).toMatch(/^dataset: "set\/1\.jsonlx" must be a name in/);
   });

@@ -135,15 +135,9 @@ describe('dataset_info.json', () => {
   });
 
   it('knows files by their names, packed ones too, and names that lead out', () => {
-    expect(['a.json', 'b.JSONL.gz', 'c.csv.zst', 'd.tsv', 'e.txt', 'f.md', 'g.gz'].map(rowFileFormat)).toEqual([
-      'json',
-      'jsonl',
-      'csv',
-      'tsv',
-      'txt',
-      undefined,
-      undefined,
-    ]);
+    expect(
+      ['a.json', 'b.JSONL.gz', 'c.csv.zst', 'd.tsv', 'e.txt', 'f.md', 'g.gz', 'h.parquet'].map(rowFileFormat),
+    ).toEqual(['json', 'jsonl', 'csv', 'tsv', 'txt', undefined, undefined, 'parquet']);
     expect(['a.json', 'a/b.json', 'a..b', '../a', 'a/../../b', 'a\\..\\b', '/a', 'C:\\a'].map(staysInside)).toEqual([
       true,
       true,

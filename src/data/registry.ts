@@ -17,6 +17,7 @@ import {
   sharegptTags,
   type Tags,
 } from './dataset-entry.ts';
+import { expandGlob, isGlob } from './glob.ts';
 import { makeNotice, type Notice } from './notice.ts';
 
 /** Name of the registry file inside `dataset_dir`. */
@@ -29,6 +30,8 @@ export const rowFileFormats = {
   '.csv': 'csv',
   '.tsv': 'tsv',
   '.txt': 'txt',
+  '.parquet': 'parquet',
+  '.arrow': 'arrow',
 } as const;
 export type RowFileFormat = (typeof rowFileFormats)[keyof typeof rowFileFormats];
 
@@ -203,6 +206,10 @@ function entryOfPath(name: string, path: string): DatasetEntry {
 /** The data files of a path: itself, or those of a folder in the order of their names, all of one type. */
 async function listFiles(path: string): Promise<string[]> {
   let entries: string[];
+  if (isGlob(path) && !(await isThere(path))) {
+    const found = (await expandGlob(path)).filter((file) => rowFileFormat(file) !== undefined);
+    return oneType(path, found);
+  }
   try {
     if (!(await stat(path)).isDirectory()) {
       if (rowFileFormat(path) === undefined) {
@@ -219,11 +226,18 @@ async function listFiles(path: string): Promise<string[]> {
     throw readError(error, path);
   }
   const files = entries.filter((entry) => rowFileFormat(entry) !== undefined && entry !== registryFileName).sort();
+  return oneType(
+    path,
+    files.map((file) => join(path, file)),
+  );
+}
+
+function oneType(path: string, files: string[]): string[] {
   const types = [...new Set(files.map((file) => rowFileFormat(file)!))];
   if (files.length === 0 || files.length > maxFiles || types.length !== 1) {
     throw new FormatError('dataset-files', { folder: path, found: types });
   }
-  return files.map((file) => join(path, file));
+  return files;
 }
 
 /**
@@ -243,8 +257,8 @@ export async function resolveDatasets(
     if (registry !== undefined && Object.hasOwn(registry, name)) {
       entry = readEntry(name, registry[name], datasetDir, notices);
     } else {
-      const path = (await isThere(name)) ? name : join(datasetDir, name);
-      if (await isThere(path)) entry = entryOfPath(name, path);
+      const path = (await isThere(name)) || (isGlob(name) && isAbsolute(name)) ? name : join(datasetDir, name);
+      if ((await isThere(path)) || isGlob(name)) entry = entryOfPath(name, path);
     }
     if (entry === undefined) {
       throw new DataError('dataset-unknown', {

@@ -1,6 +1,8 @@
 export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
 export { type Checkpoint, openCheckpoint, requireTensor, weightsFileName, weightsIndexName } from './checkpoint.ts';
 export { freeDiskBytes, readError, requireDiskSpace, writeError } from './file-errors.ts';
+export { type GgmlType, ggmlBlock, ggmlBytes, quantizeGgml } from './gguf-quantize.ts';
+export { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts';
 export {
   bfloat16ToFloat32,
   decodeFloats,
@@ -53,6 +55,7 @@ export {
 export { readPackedBytes } from './row-bytes.ts';
 export { type FileRecord, maxRowBytes, maxRowDepth, type RecordFault } from './row-record.ts';
 export { readTextRecords, type TextRowFormat } from './row-records.ts';
+export { readTableRecords, type TableRowFormat } from './table-records.ts';
 export {
   bytesEqual,
   elementCount,

@@ -196,7 +196,7 @@ export const dataMessages = {
   'dataset-extension': (f: { file: string; allowed: readonly string[]; actual: string }) =>
     `${f.file}: a data file must end in ${f.allowed.join(', ')}, got ${quote(f.actual)}`,
   'dataset-files': (f: { folder: string; found: readonly string[] }) =>
-    `${f.folder}: the data files of a folder must be of one type, got ${list(f.found)}`,
+    `${f.folder}: the data files of a folder or pattern must be of one type, got ${list(f.found)}`,
 
   // Notices: said once, nothing stops.
   'dataset-keys-unknown': (f: {

@@ -26,6 +26,10 @@ export const formatsMessages = {
     }. Free some space, or choose a folder on another disk; nothing was left half-written`,
   'compressed-damaged': (f: { file: string; format: string; problem: string }) =>
     `${f.file}: must be whole ${f.format} data, got damaged bytes (${f.problem}). Copy or download it again`,
+  'table-invalid': (f: { file: string; format: string; problem: string }) =>
+    `${f.file}: must be whole ${f.format} data, got damaged bytes (${f.problem}). Copy or download it again`,
+  'table-group-too-large': (f: { file: string; bytes: number; maxBytes: number }) =>
+    `${f.file}: a row group may be ${byteCount(f.maxBytes)} long, got ${byteCount(f.bytes)}. Write the file with smaller row groups`,
   'csv-header': (f: { file: string; line: number; name: string }) =>
     `${f.file}:${f.line}: each column must have a name of its own, got ${quote(f.name)} twice`,
   'json-invalid': (f: { file: string; line: number; column: number; problem: string }) =>
