@@ -71,6 +71,22 @@ describe('fettle train', () => {
   });
 });
 
+test('do_eval alone evaluates', { timeout: 60_000 }, async () => {
+  const { code, out } = await call(
+    'train',
+    config,
+    'do_eval=true',
+    'val_size=2',
+    `adapter_name_or_path=${run}`,
+    `output_dir=${run}-eval`,
+    '--json',
+  );
+  expect(code).toBe(0);
+  expect(JSON.parse(out.trim().split('\n').at(-1)!)).toMatchObject({ eval_loss: expect.any(Number) as number });
+  expect(existsSync(join(`${run}-eval`, 'eval_results.json'))).toBe(true);
+  expect(existsSync(join(`${run}-eval`, 'adapter_model.safetensors'))).toBe(false);
+});
+
 describe('fettle plan', () => {
   test('prints the keys of the contract, with a measured step where that is asked for', async () => {
     const { code, out } = await call('plan', config, 'memory_limit=1GB', '--time', '--json');

@@ -100,6 +100,11 @@ export class TrainView {
         progress.clear();
         terminal.table(Object.entries(event.results).map(([name, value]) => [name, formatNumber(value as number)]));
         return;
+      case 'evaluated':
+        progress.clear();
+        terminal.line(terminal.style('green', trainTexts.evaluatedAlone(formatNumber(event.results.eval_loss))));
+        for (const file of event.files) terminal.line(`  ${file}`);
+        return;
       case 'failed':
         // The error itself ends the command and is printed there.
         progress.clear();

@@ -82,6 +82,7 @@ export const trainTexts = {
       `${f.left} left`,
     ].join('  '),
   evaluated: (step: number, total: number, loss: string) => `step ${step}/${total}  eval_loss ${loss}`,
+  evaluatedAlone: (loss: string) => `done: eval_loss ${loss}`,
   evaluating: 'evaluating',
   saving: 'saving',
   checkpoint: (folder: string, best: boolean) => `checkpoint ${folder}${best ? ' (best so far)' : ''}`,
