@@ -14,7 +14,7 @@ import {
   optionalBoolean,
   type Place,
 } from './checked-json.ts';
-import { translateRegex, whiteSpaceSet } from './regex.ts';
+import { whiteSpaceSet } from './regex.ts';
 
 export interface AddedToken {
   readonly id: number;
@@ -59,13 +59,14 @@ export function readAddedTokens(value: unknown, place: Place): AddedToken[] {
   });
 }
 
-const word = translateRegex(String.raw`\w`, { file: 'fettle', path: 'word' });
+/** Letters, marks, digits and joiners: `\w` of Rust's regex crate. */
+const word = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/uy;
 const leadingBlanks = new RegExp(`[${whiteSpaceSet}]*`, 'uy');
 const trailingBlanks = new RegExp(`[${whiteSpaceSet}]*$`, 'u');
 
 const isWordAt = (text: string, index: number): boolean => {
   word.lastIndex = index;
-  return word.exec(text)?.index === index;
+  return word.test(text);
 };
 
 function isWordBefore(text: string, index: number): boolean {

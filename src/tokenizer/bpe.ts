@@ -120,9 +120,12 @@ class Bpe implements BpeModel {
     this.settings = settings;
     byteCharacters.forEach((character, byte) => (this.byteIds[byte] = vocabulary.ids.get(character) ?? -1));
     for (const [piece, id] of vocabulary.ids) if (piece.length === 1) this.unitIds[piece.charCodeAt(0)] = id;
-    // Cutting a word must not part unknown characters that are reported as one, nor change its affixes.
+    // Cutting a word must not part unknown characters that are one token or none, nor change its affixes.
     const plain = settings.wordPrefix === '' && settings.wordSuffix === '' && !settings.ignoreMerges;
-    const cuttable = !settings.readsBytes && plain && (settings.byteFallback !== undefined || !settings.fuseUnk);
+    const cuttable =
+      !settings.readsBytes &&
+      plain &&
+      (settings.byteFallback !== undefined || (settings.unkId >= 0 && !settings.fuseUnk));
     this.inside = cuttable ? pairsInside(vocabulary) : undefined;
   }
 

@@ -200,6 +200,9 @@ function metaspaceSteps(config: Readonly<Record<string, unknown>>, place: Place)
   return steps;
 }
 
+/** `\w+|[^\w\s]+` of Rust's regex crate, whose words hold the joiners too. */
+const rustWord = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;
+const rustWords = new RegExp(`[${rustWord}]+|[^${rustWord}${whiteSpaceSet}]+`, 'gu');
 const punctuation = String.raw`[\p{P}$+<=>^\x60|~]`;
 const known = [
   'ByteLevel', 'Split', 'Digits', 'Punctuation', 'Metaspace', 'Whitespace', 'WhitespaceSplit', 'BertPreTokenizer',
@@ -249,7 +252,7 @@ function readStages(value: unknown, place: Place, depth: number): Stage[] {
     case 'Metaspace':
       return [{ steps: metaspaceSteps(config, place) }];
     case 'Whitespace':
-      return [{ steps: [splitStep(regex(String.raw`\w+|[^\w\s]+`), 'Removed', true)] }];
+      return [{ steps: [splitStep(rustWords, 'Removed', true)] }];
     case 'WhitespaceSplit':
       return [{ steps: [splitStep(new RegExp(`[${whiteSpaceSet}]`, 'gu'), 'Removed', false)] }];
     case 'BertPreTokenizer':

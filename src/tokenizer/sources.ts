@@ -32,6 +32,8 @@ export interface TokenizerSources {
   /** Tokens that stand in other files than tokenizer.json. */
   readonly addedTokens: readonly AddedToken[];
   readonly specialTokens: SpecialTokens;
+  /** What the config says of special tokens by content, for formats that do not say it themselves. */
+  readonly specialFlags: ReadonlyMap<string, Partial<AddedToken>>;
   /** `add_bos_token` and `add_eos_token`, where the config says them. */
   readonly addBos: boolean | undefined;
   readonly addEos: boolean | undefined;
@@ -90,6 +92,24 @@ function tokensOfList(list: JsonObject | undefined, special: ReadonlySet<string>
       { file: 'added_tokens.json', path: JSON.stringify(content) },
     ),
   );
+}
+
+/** The flags of `bos_token` and its like, where the config gives them as objects. */
+function flagsOfSpecialTokens(config: JsonObject | undefined): Map<string, Partial<AddedToken>> {
+  const flags = new Map<string, Partial<AddedToken>>();
+  for (const key of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
+    const value = config?.[key];
+    const content = tokenContent(value);
+    if (content === undefined || typeof value !== 'object') continue;
+    const { normalized, lstrip, rstrip, single_word: singleWord } = value as JsonObject;
+    flags.set(content, {
+      ...(typeof normalized === 'boolean' ? { normalized } : {}),
+      ...(typeof lstrip === 'boolean' ? { leftStrip: lstrip } : {}),
+      ...(typeof rstrip === 'boolean' ? { rightStrip: rstrip } : {}),
+      ...(typeof singleWord === 'boolean' ? { singleWord } : {}),
+    });
+  }
+  return flags;
 }
 
 function convert(
@@ -177,6 +197,7 @@ export function readSources(files: ReadonlyMap<string, Uint8Array>): TokenizerSo
     json: converted.json,
     addedTokens,
     specialTokens,
+    specialFlags: /\.model/.test(file) ? flagsOfSpecialTokens(config) : new Map<string, Partial<AddedToken>>(),
     addBos: flag('add_bos_token') ?? converted.addBos,
     addEos: flag('add_eos_token'),
     writeFiles: (added) => {

@@ -96,9 +96,17 @@ function readModel(value: unknown, place: Place, readsBytes: boolean): { model: 
   }
 }
 
+/** The tokens of all files; what tokenizer_config.json says of one wins, as it does in transformers. */
 function mergeAddedTokens(fromFile: readonly AddedToken[], sources: TokenizerSources): AddedToken[] {
   const byId = new Map(fromFile.map((token) => [token.id, token]));
-  for (const token of sources.addedTokens) if (!byId.has(token.id)) byId.set(token.id, token);
+  for (const token of sources.addedTokens) {
+    const present = byId.get(token.id);
+    if (present === undefined || present.content === token.content) byId.set(token.id, token);
+  }
+  for (const [id, token] of byId) {
+    const flags = sources.specialFlags.get(token.content);
+    if (flags !== undefined) byId.set(id, { ...token, ...flags });
+  }
   return [...byId.values()].sort((a, b) => a.id - b.id);
 }
 
