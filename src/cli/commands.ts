@@ -29,6 +29,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/data-check.ts'),
   },
   {
+    name: 'data stats',
+    summary: 'Show lengths, turns, languages and the trained share of data sets',
+    load: () => import('./commands/data-stats.ts'),
+  },
+  {
     name: 'data plan',
     summary: 'Count rows, tokens and steps of a run',
     load: () => import('./commands/data-plan.ts'),

@@ -42,4 +42,5 @@ export { packedSamples, type SampleSet, singleSamples, streamSamples } from './s
 export { type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
 export { ignoredLabel, type Sample, type Sequence } from './sequence.ts';
 export type { DataSettings } from './settings.ts';
+export { dataStats, type DatasetStats, type DataStats, languageOf, type Summary } from './stats.ts';
 export { openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';

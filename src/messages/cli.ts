@@ -133,3 +133,26 @@ export const planTexts = {
   tooLarge: (peak: string, limit: string) => `does not fit: ${peak} of ${limit}`,
   noData: 'without a data set no step can be timed',
 };
+
+/** Words of `fettle data stats`. */
+export const statsTexts = {
+  all: 'all data sets',
+  rows: 'rows',
+  dropped: 'dropped',
+  sequences: 'sequences',
+  tokens: 'tokens',
+  trained: 'trained tokens',
+  length: 'length in tokens',
+  prompt: 'prompt',
+  response: 'response',
+  turns: 'rows by assistant turns',
+  languages: 'rows by script',
+  title: (names: string) => `Tokens per sequence: ${names}`,
+  subtitle: (sequences: number, trained: number) =>
+    `${sequences} sequences, ${(trained * 100).toFixed(1)} % of their tokens trained`,
+  median: (value: number) => `median ${value}`,
+  trainedShare: (count: string, share: number) => `${count} (${(share * 100).toFixed(1)} %)`,
+  summary: (f: { min: number; median: number; mean: number; p90: number; p99: number; max: number }) =>
+    `min ${f.min}, median ${f.median}, mean ${f.mean}, 90 % ${f.p90}, 99 % ${f.p99}, max ${f.max}`,
+  plotName: (file: string) => `--plot must end in .svg or .png, got "${file}"`,
+};
