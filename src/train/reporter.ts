@@ -48,7 +48,7 @@ export interface ReporterOptions {
 /** Steps whose time the estimate of the remaining time looks back on. */
 const remembered = 32;
 /** Between two lines of progress: often enough to watch, seldom enough to keep the file small. */
-const progressIntervalMs = 2_000;
+const progressIntervalMs = 1_000;
 /** Digits of the epoch in the log. */
 const epochDigits = 4;
 

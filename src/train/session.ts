@@ -188,7 +188,8 @@ async function begin(
   }
   // The record comes first: checkpoints that carry another run's id are not this run's, whenever it may be killed.
   await keeper.write(record);
-  if (start.kind === 'fresh') await clearFolder(folder);
+  // A run that was killed while it cleared its folder has no checkpoint: it clears it again.
+  if (checkpoint === undefined || start.kind === 'fresh') await clearFolder(folder);
   else {
     await removeLeftovers(folder, state.step);
     // The history of the checkpoint says which lines are its own: later ones are written again.

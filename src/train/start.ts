@@ -97,6 +97,7 @@ class StartedTraining implements TrainRun {
   #exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
   #ended: 'stopped' | 'killed' | undefined;
   #peakBytes: number | null = null;
+  #segmented = false;
   #step = 0;
   #secondsPerStep: number | null = null;
   #wake: () => void = () => undefined;
@@ -136,8 +137,8 @@ class StartedTraining implements TrainRun {
       this.#child.once('exit', (code, signal) => {
         this.#exit = { code, signal };
         this.#renew();
-        // Once it has begun this changes nothing any more.
-        void this.#failure().then(refuse, refuse);
+        // A run that has begun tells its end itself.
+        if (this.#eventsFrom === undefined) void this.#failure().then(refuse, refuse);
       });
     });
     this.done = this.#follow();
@@ -204,6 +205,10 @@ class StartedTraining implements TrainRun {
         this.#peakBytes = event.line.peak_memory_bytes;
         totalSteps = event.line.total_steps;
       }
+      if (event.type === 'resuming') this.#step = event.step;
+      if (event.type === 'plan') {
+        this.#segmented = event.entries.some(({ name, value }) => name === 'step_plan' && value === 'segmented');
+      }
       if (event.type === 'log' || event.type === 'progress') {
         this.#step = event.type === 'log' ? event.line.current_steps : event.step;
         this.#secondsPerStep = event.secondsPerStep;
@@ -254,7 +259,7 @@ class StartedTraining implements TrainRun {
     if (signal === 'SIGKILL') {
       const kills = memoryKillCount();
       error = new RunError('trainer-killed-for-memory', {
-        setting: memoryRemedy(this.#config),
+        setting: memoryRemedy(this.#config, this.#segmented),
         peakBytes: this.#peakBytes,
         certain: this.#killsBefore !== undefined && kills !== undefined && kills > this.#killsBefore,
       });
@@ -319,8 +324,8 @@ class StartedTraining implements TrainRun {
 }
 
 /** The setting that lowers the memory of a run most, of those that it does not use yet. */
-export function memoryRemedy(config: FettleConfig): string {
-  if (config.gradient_checkpointing !== true) return 'Set gradient_checkpointing: true';
+export function memoryRemedy(config: FettleConfig, segmented: boolean): string {
+  if (config.gradient_checkpointing !== true && !segmented) return 'Set gradient_checkpointing: true';
   if (config.per_device_train_batch_size > 1) {
     return `Lower per_device_train_batch_size (now ${config.per_device_train_batch_size}) and raise gradient_accumulation_steps by as much`;
   }

@@ -77,7 +77,8 @@ export async function trainHere(
       tell(message) {
         if (message.type === 'error') error = message.error;
         if (message.type === 'event') heard.push(message.event);
-        if (message.type === 'event' && message.event.type === 'resuming') from = before;
+        if (message.type === 'event' && message.event.type === 'resuming' && message.event.checkpoint !== null)
+          from = before;
       },
       stopRequested: more.stopRequested ?? (() => false),
     },
