@@ -29,6 +29,8 @@ export interface TokenizerSources {
   readonly file: string;
   /** A tokenizer.json, parsed. */
   readonly json: JsonObject;
+  /** Whether tokenizer_config.json or special_tokens_map.json is there. */
+  readonly hasConfig: boolean;
   /** Tokens that stand in other files than tokenizer.json. */
   readonly addedTokens: readonly AddedToken[];
   readonly specialTokens: SpecialTokens;
@@ -195,6 +197,7 @@ export function readSources(files: ReadonlyMap<string, Uint8Array>): TokenizerSo
   return {
     file,
     json: converted.json,
+    hasConfig,
     addedTokens,
     specialTokens,
     specialFlags: /\.model/.test(file) ? flagsOfSpecialTokens(config) : new Map<string, Partial<AddedToken>>(),

@@ -189,7 +189,9 @@ class FileTokenizer implements Tokenizer {
       const id = this.idOf(token);
       Object.assign(this, { [`${name}Token`]: token }, id === undefined ? {} : { [`${name}Id`]: id });
     };
-    set('bos', this.sources.specialTokens.bos);
+    // Without a config the post-processor alone says what begins a text.
+    const first = this.sources.hasConfig ? undefined : this.surroundings.before[0];
+    set('bos', this.sources.specialTokens.bos ?? (first === undefined ? undefined : this.tokenText(first)));
     set('eos', this.sources.specialTokens.eos);
     set('pad', this.sources.specialTokens.pad);
     set('unk', this.sources.specialTokens.unk ?? this.model.unkPiece);
