@@ -25,7 +25,6 @@ export {
   input,
   less,
   log,
-  logSumExp,
   matmul,
   type MatmulOptions,
   mul,

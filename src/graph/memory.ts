@@ -27,7 +27,7 @@ const aliases: ReadonlySet<OpName> = new Set(['reshape', 'cut']);
 /** Results that may be written over an input that nobody needs any more. */
 const inPlace: ReadonlySet<OpName> = new Set(['add', 'sub', 'mul', 'div', 'neg', 'exp', 'log', 'sqrt', 'softmax']);
 /** Memory of temporaries inside a lowered operation, as a multiple of its result. */
-const temporaries: Partial<Record<OpName, number>> = { rotary: 2, crossEntropyGradient: 2, logSumExp: 0 };
+const temporaries: Partial<Record<OpName, number>> = { rotary: 2, crossEntropyGradient: 1 };
 
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
 export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {
@@ -49,7 +49,7 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     const inputs = [...new Set(node.inputs.map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
-    const extra = logits(node, bindings) + (temporaries[node.op] ?? 0) * size;
+    const extra = (temporaries[node.op] ?? 0) * size;
     sizes.set(node, size);
     alive += reused ? 0 : size;
     peak = Math.max(peak, alive + extra);
@@ -60,11 +60,6 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     if (!uses.has(node) && !kept.has(node)) alive -= size;
   }
   return peak;
-}
-
-/** The shifted exponentials that a logSumExp makes of its whole input. */
-function logits(node: Node, bindings: Bindings): number {
-  return node.op === 'logSumExp' ? tensorBytes(node.inputs[0]!, bindings) : 0;
 }
 
 /** Nodes in the order in which they run. */

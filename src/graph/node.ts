@@ -63,7 +63,6 @@ export interface OpAttributes {
   softmax: NoAttributes;
   rmsNorm: { readonly epsilon: number };
   rotary: NoAttributes;
-  logSumExp: NoAttributes;
   crossEntropy: NoAttributes;
   crossEntropyGradient: NoAttributes;
   /** Identity; the border between two segments of a segmented plan. */

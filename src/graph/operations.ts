@@ -141,7 +141,9 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
       const da = (): Node =>
         transposeA
           ? matmul(b, dy, { transposeA: transposeB, transposeB: true, alpha })
-          : matmul(dy, b, { transposeB: !transposeB, alpha });
+          : dy.op === 'crossEntropyGradient' && transposeB
+            ? labelledProduct(dy, b, alpha)
+            : matmul(dy, b, { transposeB: !transposeB, alpha });
       const db = (): Node =>
         transposeB
           ? matmul(dy, a, { transposeA: true, transposeB: transposeA, alpha })
@@ -236,20 +238,27 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     build: ([x, cos, sin]) => ops.rotary(x!, cos!, sin!),
     gradient: (node, dy) => [ops.rotary(dy, node.inputs[1]!, neg(node.inputs[2]!)), null, null],
   },
-  logSumExp: unary(ops.logSumExp, (x, y, dy) => mul(dy, ops.exp(sub(x, y)))),
   crossEntropy: {
-    build: ([logits, normalizer, labels]) => ops.crossEntropy(logits!, normalizer!, labels!),
+    build: ([logits, probabilities, labels]) => ops.crossEntropy(logits!, probabilities!, labels!),
     gradient: (node, dy) => {
-      const [logits, normalizer, labels] = node.inputs as [Node, Node, Node];
-      return [ops.crossEntropyGradient(logits, normalizer, labels, dy), null, null];
+      const [, probabilities, labels] = node.inputs as [Node, Node, Node];
+      return [ops.crossEntropyGradient(probabilities, labels, dy), null, null];
     },
   },
   crossEntropyGradient: {
-    build: ([logits, normalizer, labels, dy]) => ops.crossEntropyGradient(logits!, normalizer!, labels!, dy!),
+    build: ([probabilities, labels, dy]) => ops.crossEntropyGradient(probabilities!, labels!, dy!),
     gradient: null,
   },
   cut: { build: ([a], { index }) => ops.cut(a!, index), gradient: (_node, dy) => [dy] },
 };
+
+/** (p - onehot(label)) * dy times a table [V, D] without the [R, V] tensor: the one-hot part is just a row of the table. */
+function labelledProduct(gradient: Node, table: Node, alpha: number): Node {
+  const [probabilities, labels, dy] = gradient.inputs as [Node, Node, Node];
+  const rows = ops.gather(table, ops.reshape(labels, [labels.shape[0]!]));
+  const product = mul(sub(matmul(probabilities, table), rows), dy);
+  return alpha === 1 ? product : mul(product, scalar(alpha));
+}
 
 /** The node with other inputs; attributes and shape rule stay. */
 export function rebuild<O extends OpName>(node: Node<O>, inputs: readonly Node[]): Node {

@@ -22,6 +22,6 @@ export function labelledRowInputs(): LabelledRows {
 
 /** Sum of weight x cross-entropy over rows: logits f32[R, V]; f32[1, 1]. */
 export function weightedCrossEntropy(logits: g.Node, { labels, weights }: LabelledRows): g.Node {
-  const losses = g.crossEntropy(logits, g.logSumExp(logits), labels);
+  const losses = g.crossEntropy(logits, g.softmax(logits), labels);
   return g.reduceSum(g.mul(losses, weights), [0, 1]);
 }

@@ -128,18 +128,19 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const right = writer.emit('Add', [writer.emit('Mul', [b, cos!]), writer.emit('Mul', [a, sin!])]);
     return writer.emit('Concat', [left, right], { axis: lastAxis });
   },
-  logSumExp: (_node, writer, [x]) => {
+  // -log p[label] = (max - logits[label]) - log(max p): no underflow. What reads the logits is emitted last: it then runs
+  // first, and the softmax may be written over them
+  crossEntropy: (_node, writer, [logits, probabilities, labels]) => {
     const axes = writer.integers([-1]);
-    const max = writer.emit('ReduceMax', [x!, axes], { keepdims: 1n });
-    const sum = writer.emit('ReduceSum', [writer.emit('Exp', [writer.emit('Sub', [x!, max])]), axes], { keepdims: 1n });
-    return writer.emit('Add', [max, writer.emit('Log', [sum])]);
+    const highest = writer.emit('Log', [writer.emit('ReduceMax', [probabilities!, axes], { keepdims: 1n })]);
+    const max = writer.emit('ReduceMax', [logits!, axes], { keepdims: 1n });
+    const label = writer.emit('GatherElements', [logits!, labels!], { axis: 1n });
+    return writer.emit('Sub', [writer.emit('Sub', [max, label]), highest]);
   },
-  crossEntropy: (_node, writer, [logits, normalizer, labels]) =>
-    writer.emit('Sub', [normalizer!, writer.emit('GatherElements', [logits!, labels!], { axis: 1n })]),
-  crossEntropyGradient: (_node, writer, [logits, normalizer, labels, dy]) => {
-    const probabilities = writer.emit('Exp', [writer.emit('Sub', [logits!, normalizer!])]);
-    const scaled = writer.emit('Mul', [probabilities, dy!]);
-    return writer.emit('ScatterElements', [scaled, labels!, writer.emit('Neg', [dy!])], { axis: 1n, reduction: 'add' });
+  crossEntropyGradient: (_node, writer, [probabilities, labels, dy]) => {
+    const one = writer.emit('Expand', [writer.floats([-1]), writer.emit('Shape', [labels!])]);
+    const attributes = { axis: 1n, reduction: 'add' };
+    return writer.emit('Mul', [writer.emit('ScatterElements', [probabilities!, labels!, one], attributes), dy!]);
   },
   cut: (_node, _writer, [x]) => x!,
 };

@@ -7,13 +7,22 @@ import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import { lowerGraph, type LoweredGraph } from '../onnx/index.ts';
-import { compileLowered, type CompileOptions, type TensorValue, type WeightLocator } from '../runtime/index.ts';
+import {
+  collectGarbage,
+  compileLowered,
+  type CompileOptions,
+  type TensorValue,
+  type WeightLocator,
+} from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
 /** A program's input and output at the cut below and above it, and the gradients that arrive and leave there. */
 const names = { input: 'x', output: 'y', arriving: 'dy', leaving: 'dx' } as const;
+
+/** Results that may pile up before the collector is called. */
+const garbageBytes = 48e6;
 
 /** One stretch of the graph between two cuts. */
 export interface Segment {
@@ -74,6 +83,7 @@ export function segmentedPlan(
     kind: 'segmented',
     step: async (feeds, feedsFor, collect, onProgress) => {
       let done = 0;
+      let garbage = 0;
       const runs = segments.length * 2 - 1;
       const run = async (
         graph: LoweredGraph,
@@ -81,10 +91,16 @@ export function segmentedPlan(
       ): Promise<Record<string, TensorValue>> => {
         const program = await compileLowered(graph, locate, options);
         try {
-          return await program.run({ ...feeds, ...extra, ...feedsFor(program.inputNames) });
+          const results = await program.run({ ...feeds, ...extra, ...feedsFor(program.inputNames) });
+          for (const { data } of Object.values(results)) garbage += data.byteLength;
+          return results;
         } finally {
           await program.release();
           onProgress?.(++done / runs);
+          if (garbage > garbageBytes) {
+            collectGarbage();
+            garbage = 0;
+          }
         }
       };
       const inputs: (TensorValue | undefined)[] = [undefined];

@@ -31,39 +31,26 @@ export function rotary(x: Node, cos: Node, sin: Node): Node<'rotary'> {
   return makeNode('rotary', [x, cos, sin], {}, 'float32', x.shape);
 }
 
-/** log(sum(exp(a))) along the last axis of f32[R, V]: f32[R, 1]. */
-export function logSumExp(a: Node): Node<'logSumExp'> {
-  requireDtype('logSumExp', [a], ['float32']);
-  return makeNode('logSumExp', [a], {}, 'float32', [...a.shape.slice(0, -1), 1]);
-}
-
 /**
- * -log softmax(logits)[label] per row: logits f32[R, V], their logSumExp f32[R, 1], labels int64[R, 1]; f32[R, 1].
- * The gradient goes to `logits` as a whole; none flows through `logNormalizer`.
+ * -log softmax(logits)[label] per row: logits f32[R, V], their softmax f32[R, V], labels int64[R, 1]; f32[R, 1].
+ * The gradient goes to `logits` as a whole; none flows through `probabilities`.
  */
-export function crossEntropy(logits: Node, logNormalizer: Node, labels: Node): Node<'crossEntropy'> {
-  requireCrossEntropy('crossEntropy', logits, logNormalizer, labels);
-  return makeNode('crossEntropy', [logits, logNormalizer, labels], {}, 'float32', logNormalizer.shape);
+export function crossEntropy(logits: Node, probabilities: Node, labels: Node): Node<'crossEntropy'> {
+  requireCrossEntropy('crossEntropy', [logits, probabilities], labels);
+  return makeNode('crossEntropy', [logits, probabilities, labels], {}, 'float32', labels.shape);
 }
 
-/** (softmax(logits) - onehot(label)) * dy: the gradient of `crossEntropy`, dy f32[R, 1]; f32[R, V]. */
-export function crossEntropyGradient(
-  logits: Node,
-  logNormalizer: Node,
-  labels: Node,
-  dy: Node,
-): Node<'crossEntropyGradient'> {
-  requireCrossEntropy('crossEntropyGradient', logits, logNormalizer, labels);
-  return makeNode('crossEntropyGradient', [logits, logNormalizer, labels, dy], {}, 'float32', logits.shape);
+/** (probabilities - onehot(label)) * dy: the gradient of `crossEntropy`, dy f32[R, 1]; f32[R, V]. */
+export function crossEntropyGradient(probabilities: Node, labels: Node, dy: Node): Node<'crossEntropyGradient'> {
+  requireCrossEntropy('crossEntropyGradient', [probabilities], labels);
+  return makeNode('crossEntropyGradient', [probabilities, labels, dy], {}, 'float32', probabilities.shape);
 }
 
-function requireCrossEntropy(op: string, logits: Node, logNormalizer: Node, labels: Node): void {
+function requireCrossEntropy(op: string, tables: readonly Node[], labels: Node): void {
   requireDtype(op, [labels], ['int64']);
-  requireDtype(op, [logits, logNormalizer], ['float32']);
-  const rows = logits.shape[0]!;
-  require(logits.shape.length === 2 &&
-    [logNormalizer, labels].every((node) =>
-      sameShape(node.shape, [rows, 1]),
-    ), op, 'logits [R, V], normaliser [R, 1] and labels [R, 1]', () =>
-    [logits, logNormalizer, labels].map((node) => formatShape(node.shape)).join(', '));
+  requireDtype(op, tables, ['float32']);
+  require(tables.every(
+    ({ shape }) => shape.length === 2 && sameShape(labels.shape, [shape[0]!, 1]),
+  ), op, 'tables [R, V] and labels [R, 1]', () =>
+    [...tables, labels].map((node) => formatShape(node.shape)).join(', '));
 }
