@@ -19,6 +19,16 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/export.ts'),
   },
   {
+    name: 'generate',
+    summary: 'Answer one prompt',
+    load: () => import('./commands/generate.ts'),
+  },
+  {
+    name: 'chat',
+    summary: 'Talk to a model in the terminal',
+    load: () => import('./commands/chat.ts'),
+  },
+  {
     name: 'data preview',
     summary: 'Show rows as training sees them: tokens, and which are trained',
     load: () => import('./commands/data-preview.ts'),

@@ -98,10 +98,6 @@ export class TrainView {
         return;
       case 'evaluated':
         progress.clear();
-        terminal.table(Object.entries(event.results).map(([name, value]) => [name, formatNumber(value as number)]));
-        return;
-      case 'evaluated':
-        progress.clear();
         terminal.line(terminal.style('green', trainTexts.evaluatedAlone(formatNumber(event.results.eval_loss))));
         for (const file of event.files) terminal.line(`  ${file}`);
         return;

@@ -36,6 +36,8 @@ export interface TextTools {
   /** Undefined for plain texts (`stage: pt`) where the model has none. */
   readonly template: ChatTemplate | undefined;
   readonly encoder: RowEncoder;
+  /** The template, for conversations. @throws ConfigError `template-missing` with the nearest built-in names. */
+  requireTemplate(): ChatTemplate;
   /** Writes tokenizer and template into a folder, so that they load again, here and in transformers. */
   save(folder: string): Promise<void>;
 }
@@ -78,6 +80,7 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
     tokenizer,
     template,
     encoder: createRowEncoder(tokenizer, template ?? withoutTemplate(base), options),
+    requireTemplate: () => template ?? refuseTemplate(base),
     async save(folder) {
       for (const [name, bytes] of tokenizer.files) await writeFileAtomically(join(folder, name), bytes);
       if (template !== undefined) await writeFileAtomically(join(folder, savedTemplateName), template.content);
@@ -109,12 +112,14 @@ function openTemplate(
   });
 }
 
+function refuseTemplate(where: string): never {
+  loadTemplate({ tokens: { addsBos: false, specialIds: new Set(), tokenText: () => '' }, where });
+  throw new TypeError('a template without a source was loaded');
+}
+
 /** Stands for the template of a model that has none; conversations are then refused with the nearest built-in names. */
 function withoutTemplate(where: string): ChatTemplate {
-  const refuse = (): never => {
-    loadTemplate({ tokens: { addsBos: false, specialIds: new Set(), tokenText: () => '' }, where });
-    throw new TypeError('a template without a source was loaded');
-  };
+  const refuse = (): never => refuseTemplate(where);
   return {
     name: '',
     kind: 'custom',

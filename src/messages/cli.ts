@@ -16,6 +16,10 @@ export const cliMessages = {
     `${f.command}: only one of ${f.flags.join(', ')} may be given, got several`,
   'unexpected-argument': (f: { command: string; argument: string }) =>
     `${f.command}: takes no arguments, got "${f.argument}"`,
+  'wrong-ids': (f: { command: string; written: string; vocabularySize: number }) =>
+    `${f.command}: --prompt-ids must be whole numbers from 0 to ${f.vocabularySize - 1} with commas, got "${f.written.slice(0, 80)}"`,
+  'messages-file': (f: { file: string; where: string; requirement: string; actual: string }) =>
+    `${f.file}: ${f.where} must be ${f.requirement}, got ${f.actual}`,
   'no-such-row': (f: { row: number }) => `row ${f.row}: must be a row of the data sets, got a number beyond the last`,
   'unexpected-error': (f: { text: string }) => `fettle: unexpected error: ${f.text}. FETTLE_DEBUG=1 shows where`,
 };
@@ -155,4 +159,13 @@ export const statsTexts = {
   summary: (f: { min: number; median: number; mean: number; p90: number; p99: number; max: number }) =>
     `min ${f.min}, median ${f.median}, mean ${f.mean}, 90 % ${f.p90}, 99 % ${f.p99}, max ${f.max}`,
   plotName: (file: string) => `--plot must end in .svg or .png, got "${file}"`,
+};
+
+/** Words of `fettle chat`. */
+export const chatTexts = {
+  help: '/clear begins anew, /retry answers again, /exit ends; a line that ends in \\ goes on in the next; Ctrl-C ends an answer.',
+  prompt: '> ',
+  cleared: 'a new conversation begins',
+  nothingToRetry: 'there is no question yet',
+  unknown: (command: string) => `${command} is no command of the chat: there are /clear, /retry, /help and /exit`,
 };

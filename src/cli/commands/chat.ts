@@ -1,0 +1,56 @@
+/** `fettle chat`: a conversation in the terminal, in the template that was trained. */
+import { createInterface } from 'node:readline';
+import { openGenerator } from '../../generate/index.ts';
+import { chatTexts } from '../../messages/cli.ts';
+import { ChatSession } from '../chat-session.ts';
+import { type Command, configUsage } from '../command.ts';
+import { loadCommandConfig } from '../config-arguments.ts';
+import { INTERRUPTED } from '../failure.ts';
+
+/** A line that ends so goes on in the next one. */
+const CONTINUED = '\\';
+
+export const command: Command = {
+  usage: configUsage,
+  flags: [],
+  notes: [chatTexts.help],
+  async run(context) {
+    const { out, err, input } = context;
+    const { config } = loadCommandConfig(context, ['model_name_or_path']);
+    const generator = await openGenerator(config);
+    const isTty = input.isTTY === true && out.isTty;
+    const session = new ChatSession(generator, (text) => out.write(text));
+    const lines = createInterface({ input, ...(isTty ? { output: process.stdout, terminal: true } : {}) });
+    let exitCode = 0;
+    // Ctrl-C ends the answer; where none is running it ends the chat.
+    const interrupt = (): void => {
+      if (session.stop()) return;
+      exitCode = INTERRUPTED;
+      lines.close();
+    };
+    context.onInterrupt(interrupt);
+    lines.on('SIGINT', interrupt);
+    if (isTty) {
+      err.line(err.style('dim', chatTexts.help));
+      lines.setPrompt(out.style('cyan', chatTexts.prompt));
+      lines.prompt();
+    }
+    let held = '';
+    try {
+      for await (const line of lines) {
+        if (line.endsWith(CONTINUED)) {
+          held += `${line.slice(0, -CONTINUED.length)}\n`;
+          continue;
+        }
+        const message = held + line;
+        held = '';
+        if (await session.take(message)) break;
+        if (isTty) lines.prompt();
+      }
+    } finally {
+      lines.close();
+      await generator.release();
+    }
+    return exitCode;
+  },
+};

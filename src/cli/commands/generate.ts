@@ -1,0 +1,70 @@
+/** `fettle generate`: one answer to a prompt, to messages, to a raw text or to token ids. */
+import { UsageError } from '../../errors.ts';
+import { type Answer, type Generator, openGenerator } from '../../generate/index.ts';
+import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
+import { loadCommandConfig } from '../config-arguments.ts';
+import { readMessages } from '../messages-file.ts';
+
+const forms = ['prompt', 'messages', 'raw', 'promptIds'] as const;
+const flagOf = (form: (typeof forms)[number]): string => (form === 'promptIds' ? '--prompt-ids' : `--${form}`);
+
+/** Ids of a vocabulary, written as `1,2,3`. */
+function parseIds(command: string, written: string, vocabularySize: number): Int32Array {
+  const ids = written.split(',').map(Number);
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
+  if (wrong !== undefined || written.trim() === '') {
+    throw new UsageError('wrong-ids', { command, written, vocabularySize });
+  }
+  return Int32Array.from(ids);
+}
+
+/** The prompt's ids, from the one flag that says it. */
+async function promptIds(context: CommandContext, generator: Generator): Promise<Int32Array> {
+  const { command, options } = context;
+  const form = forms.find((name) => options[name] !== undefined)!;
+  const written = options[form] as string;
+  switch (form) {
+    case 'prompt':
+      return generator.promptIds([{ role: 'user', content: written }]);
+    case 'messages':
+      return generator.promptIds(await readMessages(written));
+    case 'raw':
+      return generator.rawIds(written);
+    case 'promptIds':
+      return parseIds(command, written, generator.text.tokenizer.vocabularySize);
+  }
+}
+
+export const command: Command = {
+  usage: `${configUsage} (--prompt TEXT | --messages FILE | --raw TEXT | --prompt-ids IDS)`,
+  flags: [
+    { flags: '--prompt <text>', description: 'one user turn, in the template that was trained' },
+    { flags: '--messages <file>', description: 'a JSON file: a list of role and content' },
+    { flags: '--raw <text>', description: 'a text as it is, without template' },
+    { flags: '--prompt-ids <ids>', description: 'token ids, with commas' },
+    jsonFlag,
+  ],
+  notes: [
+    'do_sample, temperature, top_p, top_k, max_new_tokens, repetition_penalty and seed come from the configuration.',
+  ],
+  async run(context) {
+    const { command, options, out } = context;
+    const given = forms.filter((form) => options[form] !== undefined);
+    if (given.length === 0) throw new UsageError('flag-missing', { command, flags: forms.map(flagOf) });
+    if (given.length > 1) throw new UsageError('flags-exclude', { command, flags: given.map(flagOf) });
+    const { config } = loadCommandConfig(context, ['model_name_or_path']);
+    const json = options['json'] === true;
+    const generator = await openGenerator(config);
+    let answer: Answer;
+    try {
+      answer = await generator.answer(
+        await promptIds(context, generator),
+        json ? {} : { onText: (text) => out.write(text) },
+      );
+    } finally {
+      await generator.release();
+    }
+    if (json) out.json(answer);
+    else out.line();
+  },
+};

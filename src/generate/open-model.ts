@@ -1,0 +1,58 @@
+/** A model folder and its adapters, made ready for decoding: nothing moves, every adapter's matrices are inputs. */
+import { fitAdapter, type FittedAdapter, openModelFolder } from '../checkpoint/index.ts';
+import { UnsupportedError } from '../errors.ts';
+import type { Model } from '../models/index.ts';
+import type { CompileOptions } from '../runtime/index.ts';
+import { frozenAdapterPrefix, frozenMethod, loraMethod, loraNames } from '../tuning/index.ts';
+import { Decoder, type FixedTensors } from './decoder.ts';
+
+/** A decoder with what its user must know of the model. */
+export interface OpenedModel {
+  readonly model: Model;
+  readonly decoder: Decoder;
+}
+
+/** The matrices of an adapter below the last one. Only LoRA pairs can lie on top of one another. */
+function pairsBelow({ folder, modules, values, savedModules, tokenIds }: FittedAdapter, index: number): FixedTensors {
+  if (savedModules.length > 0 || tokenIds.length > 0) throw new UnsupportedError('adapter-below', { folder });
+  const prefix = frozenAdapterPrefix(index);
+  return new Map(
+    modules.flatMap(({ name, rank, inputs, outputs }) => {
+      const names = loraNames(name);
+      return [
+        [prefix + names.a, { shape: [rank, inputs], values: values.get(names.a)! }],
+        [prefix + names.b, { shape: [outputs, rank], values: values.get(names.b)! }],
+      ] as const;
+    }),
+  );
+}
+
+/**
+ * Opens a model with adapters on top of one another.
+ * @throws FormatError and UnsupportedError as opening the model and the adapters.
+ */
+export async function openModel(
+  folder: string,
+  adapters: readonly string[],
+  options: CompileOptions,
+): Promise<OpenedModel> {
+  const opened = await openModelFolder(folder);
+  const { model, stored } = opened;
+  const fitted: FittedAdapter[] = [];
+  for (const adapter of adapters) fitted.push(await fitAdapter(adapter, model));
+  const last = fitted.at(-1);
+  if (last === undefined) {
+    return { model, decoder: await Decoder.create(opened, frozenMethod(stored), new Map(), options) };
+  }
+  const below = fitted.slice(0, -1);
+  const method = loraMethod(model, stored, {
+    dropout: 0,
+    modules: last.modules,
+    savedModules: last.savedModules,
+    tokenIds: last.tokenIds,
+    below: below.map(({ modules }) => modules),
+  });
+  const fixed = new Map(below.flatMap((adapter, index) => [...pairsBelow(adapter, index)]));
+  for (const { name, shape } of method.trainables) fixed.set(name, { shape, values: last.values.get(name)! });
+  return { model, decoder: await Decoder.create(opened, method, fixed, options) };
+}
