@@ -78,6 +78,7 @@ const tokenizerFiles = [
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
+  'fettle_template.json',
 ];
 /** Files of the base that go with its weights wherever they go. */
 const modelFiles = /^(generation_config\.json|(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*)$/i;
