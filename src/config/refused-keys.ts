@@ -64,7 +64,6 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
   use_eaft_loss: off(crossEntropy),
 
   tool_format: unset("Leave it out: tools are written by the model's own template"),
-  tokenized_path: unset('Leave it out: rows are tokenised at the start of each run'),
   train_suffix: off('Leave it out: nothing after the end token is trained'),
   visual_inputs: off('Leave it out: only text is trained'),
   dataloader_drop_last: off('Leave it out: the last short batch is kept'),

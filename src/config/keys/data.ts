@@ -43,6 +43,11 @@ export const dataKeys = {
   max_samples: key(positiveInteger.optional(), 'Use only the first so many rows of each data set.', {
     defaultText: 'all rows',
   }),
+  tokenized_path: key(
+    text.optional(),
+    'Folder of tokenised data: `fettle data prepare` writes it, training takes its rows from there where they were made of the same data, settings, tokenizer and template.',
+    { resume: 'free' },
+  ),
   val_size: key(
     z
       .number()
@@ -50,6 +55,11 @@ export const dataKeys = {
       .refine((value) => value <= 1 || Number.isInteger(value), { error: 'fraction-or-integer' })
       .default(0),
     'Rows set aside for evaluation: a share up to 1, or a number of rows above 1.',
+  ),
+  tokenized_path: key(
+    text.optional(),
+    'Folder of tokenised rows that `fettle data prepare` writes; training takes them from there where they were made of the same rows, settings, tokenizer and template.',
+    { resume: 'content' },
   ),
   train_on_prompt: key(z.boolean().default(false), 'Train the prompts too.'),
   mask_history: key(z.boolean().default(false), 'Train the last answer of a conversation only.'),
