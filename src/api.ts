@@ -1,0 +1,71 @@
+/**
+ * The typed API: the commands as functions. Options are the keys of the YAML files in camelCase, checked in the same way;
+ * `train({ modelNameOrPath, dataset, outputDir })` is `fettle train`.
+ */
+import { configFromOptions, type FettleOptions, type LoadedConfig, loadConfig } from './config/index.ts';
+import { openTextTools, prepareTrainingData, type DataPlan } from './data/index.ts';
+import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
+import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
+import { planTraining as planFromConfig, train as start, type TrainingPlan, type TrainRun } from './train/index.ts';
+
+/** Options, or a configuration that `defineConfig` or `readConfig` gave. */
+export type ConfigLike = FettleOptions | LoadedConfig;
+
+function isLoaded(config: ConfigLike): config is LoadedConfig {
+  return 'provenance' in config && 'given' in config;
+}
+
+function loaded(config: ConfigLike): LoadedConfig {
+  return isLoaded(config) ? config : configFromOptions(config);
+}
+
+/**
+ * Checks options and fills in the defaults.
+ * @throws ConfigError with all that is wrong.
+ */
+export function defineConfig(options: FettleOptions): LoadedConfig {
+  return configFromOptions(options);
+}
+
+/**
+ * Reads a YAML or JSON file as the command line does.
+ * @throws ConfigError with all that is wrong, each with its line.
+ */
+export function readConfig(file: string, overrides: readonly string[] = []): LoadedConfig {
+  return loadConfig({ file, overrides });
+}
+
+/**
+ * Trains in a process of its own, which ends with this one.
+ * @returns events as they come, `done`, and `stop()`, which saves; a later call on the same folder goes on from there.
+ */
+export function train(config: ConfigLike): TrainRun {
+  const { config: checked, given } = loaded(config);
+  return start(checked, { given });
+}
+
+/** What a run will need of memory and time, and what fits; `timed` runs three steps. */
+export async function planTraining(
+  config: ConfigLike,
+  options: { readonly timed?: boolean } = {},
+): Promise<TrainingPlan> {
+  const { config: checked, given } = loaded(config);
+  return planFromConfig(checked, { ...options, isGiven: (key) => given.includes(key) });
+}
+
+/** Rows, tokens and steps of a run, counted on the samples that training uses. */
+export async function planData(config: ConfigLike): Promise<DataPlan> {
+  const { config: checked } = loaded(config);
+  const { encoder } = await openTextTools(checked);
+  return (await prepareTrainingData(checked, encoder)).plan;
+}
+
+/** Opens a model, with its adapters and the template that they were trained with, to generate text. */
+export async function openGenerator(config: ConfigLike): Promise<Generator> {
+  return openFromConfig(loaded(config).config);
+}
+
+/** Merges adapters into their base model and writes it to `exportDir`. */
+export async function exportModel(options: Parameters<typeof exportMerged>[0]): Promise<ExportResult> {
+  return exportMerged(options);
+}
