@@ -49,6 +49,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/data-plan.ts'),
   },
   {
+    name: 'data prepare',
+    summary: 'Tokenise data sets once, for many runs',
+    load: () => import('./commands/data-prepare.ts'),
+  },
+  {
     name: 'convert llama2c',
     summary: 'Turn a llama2.c checkpoint into a Hugging Face folder',
     load: () => import('./commands/convert-llama2c.ts'),

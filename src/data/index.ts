@@ -32,7 +32,13 @@ export {
 } from './overlong.ts';
 export { packBestFit, packInOrder, type Packs } from './packing.ts';
 export { type DataPlan, makePlan, type RowCounts, stepsPerEpoch, totalSteps } from './plan.ts';
-export { type EvaluationSet, prepareTrainingData, type TrainingData } from './prepare.ts';
+export {
+  type EvaluationSet,
+  prepareData,
+  type PreparedSummary,
+  prepareTrainingData,
+  type TrainingData,
+} from './prepare.ts';
 export { type PreviewChoice, type PreviewedRow, previewRows } from './preview.ts';
 export { encodeExample, type EncodedExample, readRows, type ReadRow } from './read-rows.ts';
 export { readEntry, registryFileName, resolveDatasets, rowFileFormat } from './registry.ts';

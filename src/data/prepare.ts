@@ -2,19 +2,22 @@
  * From data files to the samples of a run: read, convert, tokenise, drop or shorten, set rows aside, mix, pack. `data plan`
  * and training both call this, so that the numbers of the plan are those of the run.
  */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { DataError } from '../errors.ts';
 import type { DatasetEntry } from './dataset-entry.ts';
+import { encodeRows } from './encode-rows.ts';
+import { hashNumbers, type KeptRow, type KeptRows, KeptRowsBuilder } from './kept-rows.ts';
 import { mixRows } from './mixing.ts';
 import { makeNotice, type Notice } from './notice.ts';
 import { packBestFit, packInOrder } from './packing.ts';
 import { type DataPlan, makePlan } from './plan.ts';
-import { encodeExample, isStream, readRows } from './read-rows.ts';
+import { preparedIdentity, readPrepared, type RowGroups, writePrepared } from './prepared-data.ts';
+import { isStream } from './read-rows.ts';
 import { resolveDatasets } from './registry.ts';
 import type { RowEncoder } from './row-encoder.ts';
 import { RowTally } from './row-tally.ts';
 import { packedSamples, type SampleSet, singleSamples, streamSamples } from './sample-set.ts';
-import { type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
+import type { SequenceStore } from './sequence-store.ts';
 import type { DataSettings } from './settings.ts';
 import { chooseValidation, validationCount } from './split.ts';
 
@@ -34,72 +37,45 @@ export interface TrainingData {
   readonly contentHash: string;
 }
 
-/** Rows that are used, with their sequences. */
-interface KeptRows {
-  readonly store: SequenceStore;
-  /** First sequence of each row; one more entry closes the last. u32[rows + 1]. */
-  readonly starts: Uint32Array;
-  /** How often each row is used, u32[rows]. */
-  readonly uses: Uint32Array;
-  /** Index into the data sets of each row, u32[rows]. */
-  readonly dataset: Uint32Array;
+/** Data sets that are read together: first those of `dataset`, then those of `eval_dataset`, together or one by one. */
+interface SetGroup {
+  readonly names: readonly string[];
+  readonly entries: readonly DatasetEntry[];
 }
 
-function hashNumbers(hash: Hash, values: Int32Array | Uint32Array | Float32Array): void {
-  hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+async function resolveGroups(settings: DataSettings, notices: Notice[]): Promise<SetGroup[]> {
+  const resolve = async (names: readonly string[]): Promise<SetGroup> => ({
+    names,
+    entries: await resolveDatasets(names, settings.dataset_dir, notices),
+  });
+  const evaluation = settings.eval_on_each_dataset
+    ? settings.eval_dataset.map((name) => [name])
+    : [settings.eval_dataset];
+  const groups = [await resolve(settings.dataset)];
+  for (const names of evaluation) if (names.length > 0) groups.push(await resolve(names));
+  return groups;
 }
 
-/** Reads, converts and tokenises all rows of some data sets. Progress is told in rows. */
-async function readKeptRows(
-  entries: readonly DatasetEntry[],
+/** Tokenised rows of each group, as they are read. */
+function encodeGroups(
+  groups: readonly SetGroup[],
   settings: DataSettings,
   encoder: RowEncoder,
-  tally: RowTally,
   notices: Notice[],
-  hash: Hash,
-  onRows?: (rows: number) => void,
-): Promise<KeptRows> {
-  const refused = new RowTally();
-  const overlong = new RowTally();
-  const builder = new SequenceStoreBuilder();
-  const starts: number[] = [];
-  const uses: number[] = [];
-  const dataset: number[] = [];
-  for await (const group of readRows(entries, settings, notices)) {
-    for (const row of group) {
-      tally.read++;
-      const encoded = row.example ? encodeExample(row.example, encoder, settings) : { problem: row.problem! };
-      if ('problem' in encoded) {
-        const { problem } = encoded;
-        tally.add(problem, row.place);
-        if (problem.rule === 'over-length') {
-          if (settings.overlong === 'error') overlong.add(problem, row.place);
-        } else if (settings.bad_rows === 'error') refused.add(problem, row.place);
-        continue;
-      }
-      if (encoded.truncated) tally.truncated++;
-      starts.push(builder.size);
-      uses.push(row.uses);
-      dataset.push(row.dataset);
-      for (const sequence of encoded.sequences) {
-        await builder.add({ ...sequence, row: row.place.row });
-        hashNumbers(hash, Uint32Array.of(sequence.inputIds.length, row.place.row));
-        hashNumbers(hash, sequence.inputIds);
-        hashNumbers(hash, sequence.labels);
-        if (sequence.weights) hashNumbers(hash, sequence.weights);
-      }
-    }
-    onRows?.(tally.read);
+): RowGroups[] {
+  return groups.map(({ entries }) => {
+    const tally = new RowTally();
+    return { tally, rows: encodeRows(entries, settings, encoder, tally, notices) };
+  });
+}
+
+async function keepRows(rows: AsyncIterable<readonly KeptRow[]>, onGroup?: () => void): Promise<KeptRows> {
+  const builder = new KeptRowsBuilder();
+  for await (const group of rows) {
+    for (const row of group) await builder.add(row);
+    onGroup?.();
   }
-  refused.refuse('bad-rows');
-  overlong.refuse('overlong');
-  starts.push(builder.size);
-  return {
-    store: await builder.finish(),
-    starts: Uint32Array.from(starts),
-    uses: Uint32Array.from(uses),
-    dataset: Uint32Array.from(dataset),
-  };
+  return builder.finish();
 }
 
 /** The sequences of rows, in order. */
@@ -134,6 +110,34 @@ function trainingOrder(kept: KeptRows, isValidation: Uint8Array, datasets: numbe
   return order;
 }
 
+function requireRows(kept: KeptRows, names: readonly string[], tally: RowTally): void {
+  if (names.length === 0 || kept.uses.length > 0) return;
+  throw new DataError('no-usable-row', { datasets: names, read: tally.read, counts: tally.byRule });
+}
+
+/** Prepared data that agrees with the config, else the rows as they are read from their files. */
+async function openGroups(
+  groups: readonly SetGroup[],
+  settings: DataSettings,
+  encoder: RowEncoder,
+  notices: Notice[],
+): Promise<readonly RowGroups[]> {
+  if (settings.tokenized_path !== undefined) {
+    const identity = await preparedIdentity(
+      groups.map(({ entries }) => entries),
+      settings,
+      encoder,
+    );
+    const { data, notice } = await readPrepared(settings.tokenized_path, identity);
+    if (notice) notices.push(notice);
+    if (data) {
+      notices.splice(0, notices.length, ...data.notices);
+      return data.groups;
+    }
+  }
+  return encodeGroups(groups, settings, encoder, notices);
+}
+
 /**
  * Prepares the data of a run.
  * @param onRows is told the number of rows read so far, now and then.
@@ -146,42 +150,32 @@ export async function prepareTrainingData(
   onRows?: (rows: number) => void,
 ): Promise<TrainingData> {
   const notices: Notice[] = [];
-  const hash = createHash('sha256');
-  const entries = await resolveDatasets(settings.dataset, settings.dataset_dir, notices);
-  const evaluationEntries = await resolveDatasets(settings.eval_dataset, settings.dataset_dir, notices);
-  const tally = new RowTally();
-  const kept = await readKeptRows(entries, settings, encoder, tally, notices, hash, onRows);
+  const groups = await resolveGroups(settings, notices);
+  const [training, ...evaluating] = await openGroups(groups, settings, encoder, notices);
+  const { tally } = training!;
+  const kept = await keepRows(training!.rows, () => onRows?.(tally.read));
   const rows = kept.uses.length;
-  if (entries.length > 0 && rows === 0) {
-    throw new DataError('no-usable-row', { datasets: settings.dataset, read: tally.read, counts: tally.byRule });
-  }
+  requireRows(kept, settings.dataset, tally);
   const validationRows = validationCount(rows, settings.val_size);
   if (validationRows > 0 && validationRows >= rows) {
     throw new DataError('validation-takes-all', { valSize: settings.val_size, rows, validationRows });
   }
   const isValidation = chooseValidation(rows, validationRows, settings.data_seed);
-  const order = sequencesOf(kept, trainingOrder(kept, isValidation, entries.length, settings));
+  const order = sequencesOf(kept, trainingOrder(kept, isValidation, groups[0]!.entries.length, settings));
   const train = makeSamples(kept.store, order, settings);
+  const hash = createHash('sha256').update(kept.hash);
   const evaluation: EvaluationSet[] = [];
   if (validationRows > 0) {
     const chosen = [...isValidation.keys()].filter((row) => isValidation[row] === 1);
     evaluation.push({ name: 'validation', samples: makeSamples(kept.store, sequencesOf(kept, chosen), settings) });
   }
-  const groups = settings.eval_on_each_dataset ? evaluationEntries.map((entry) => [entry]) : [evaluationEntries];
-  for (const group of groups) {
-    if (group.length === 0) continue;
-    const evaluationTally = new RowTally();
-    const evaluationRows = await readKeptRows(group, settings, encoder, evaluationTally, notices, hash);
-    const name = group.map((entry) => entry.name).join(', ');
-    if (evaluationRows.uses.length === 0) {
-      throw new DataError('no-usable-row', {
-        datasets: [name],
-        read: evaluationTally.read,
-        counts: evaluationTally.byRule,
-      });
-    }
-    const all = sequencesOf(evaluationRows, evaluationRows.uses.keys());
-    evaluation.push({ name, samples: makeSamples(evaluationRows.store, all, settings) });
+  for (const [index, { rows: evaluationRows, tally: evaluationTally }] of evaluating.entries()) {
+    const { names } = groups[index + 1]!;
+    const all = await keepRows(evaluationRows);
+    requireRows(all, names, evaluationTally);
+    const samples = makeSamples(all.store, sequencesOf(all, all.uses.keys()), settings);
+    evaluation.push({ name: names.join(', '), samples });
+    hash.update(all.hash);
     addDropNotices(evaluationTally, settings, notices);
   }
   addDropNotices(tally, settings, notices);
@@ -195,6 +189,65 @@ export async function prepareTrainingData(
     notices,
     contentHash: hash.digest('hex'),
   };
+}
+
+/** What `prepareData` has written. */
+export interface PreparedSummary {
+  readonly folder: string;
+  /** SHA-256 of everything that made the data. */
+  readonly identity: string;
+  readonly rows_read: number;
+  readonly rows_valid: number;
+  readonly rows_dropped: Readonly<Record<string, number>>;
+  readonly rows_truncated: number;
+  readonly notices: readonly Notice[];
+}
+
+/**
+ * Tokenises the data sets of a config and writes them to `folder`, from where training takes them (`tokenized_path`).
+ * @throws what `prepareTrainingData` throws; FileError where the folder cannot be written. Nothing half-written is used.
+ */
+export async function prepareData(
+  folder: string,
+  settings: DataSettings,
+  encoder: RowEncoder,
+  onRows?: (rows: number) => void,
+): Promise<PreparedSummary> {
+  const notices: Notice[] = [];
+  const sets = await resolveGroups(settings, notices);
+  const identity = await preparedIdentity(
+    sets.map(({ entries }) => entries),
+    settings,
+    encoder,
+  );
+  const groups = encodeGroups(sets, settings, encoder, notices);
+  const { tally } = groups[0]!;
+  const counted = groups.map(({ rows, tally: own }) => ({
+    tally: own,
+    rows: withProgress(rows, () => onRows?.(own.read)),
+  }));
+  await writePrepared(folder, identity, counted, notices);
+  if (tally.read === tally.dropped) {
+    throw new DataError('no-usable-row', { datasets: settings.dataset, read: tally.read, counts: tally.byRule });
+  }
+  addDropNotices(tally, settings, notices);
+  const { read, dropped, byRule, truncated } = tally;
+  return {
+    folder,
+    identity,
+    rows_read: read,
+    rows_valid: read - dropped,
+    rows_dropped: byRule,
+    rows_truncated: truncated,
+    notices,
+  };
+}
+
+async function* withProgress<T>(items: AsyncIterable<T>, onItem: () => void): AsyncGenerator<T> {
+  for await (const item of items) {
+    yield item;
+    onItem();
+  }
 }
 
 function addDropNotices(tally: RowTally, settings: DataSettings, notices: Notice[]): void {

@@ -27,6 +27,8 @@ export interface RowEncoder {
   countTokens(text: string): number;
   /** The longest start of a text that has at most `count` tokens. */
   takeTokens(text: string, count: number): string;
+  /** All that decides on the ids and labels: equal parts mean equal encoders. */
+  readonly identity?: readonly (string | Uint8Array)[];
 }
 
 const answerReasons: ReadonlySet<SegmentReason> = new Set<SegmentReason>([
@@ -74,5 +76,6 @@ export function createRowEncoder(
     },
     countTokens: (text) => tokenizer.encode(text).length,
     takeTokens: (text, count) => takeTokens(tokenizer, text, count),
+    identity: [...tokenizer.files].flat().concat(template.hash, JSON.stringify(options)),
   };
 }

@@ -1,7 +1,7 @@
 /** Counts what happened to the rows of a set and keeps the first problems for the message. Knows no `node:` module. */
 import { DataError } from '../errors.ts';
 import type { RowCounts } from './plan.ts';
-import { type DropRule, problemText, type RowPlace, type RowProblem } from './row.ts';
+import { problemText, type RowPlace, type RowProblem } from './row.ts';
 
 /** Problems that a message shows before it only counts (contract 7). */
 const shownProblems = 10;
@@ -9,9 +9,22 @@ const shownProblems = 10;
 export class RowTally {
   read = 0;
   truncated = 0;
-  private readonly counts = new Map<DropRule, number>();
+  private readonly counts = new Map<string, number>();
   private readonly first: string[] = [];
   private total = 0;
+
+  /** A tally as it was after all rows were read. */
+  static of(counts: RowCounts, examples: readonly string[]): RowTally {
+    const tally = new RowTally();
+    tally.read = counts.read;
+    tally.truncated = counts.truncated;
+    for (const [rule, amount] of Object.entries(counts.dropped)) {
+      tally.counts.set(rule, amount);
+      tally.total += amount;
+    }
+    tally.first.push(...examples);
+    return tally;
+  }
 
   /** Counts a row that cannot be used. */
   add(problem: RowProblem, place: RowPlace): void {

@@ -23,6 +23,8 @@ export interface DataSettings {
   readonly mix_strategy?: MixStrategy;
   /** Share of each data set, for the interleaving strategies. */
   readonly interleave_probs?: readonly number[] | undefined;
+  /** Folder of tokenised data that `data prepare` wrote; used where it was made of the same. */
+  readonly tokenized_path?: string | undefined;
   readonly mask_history: boolean;
   readonly packing: boolean;
   readonly disable_shuffling: boolean;

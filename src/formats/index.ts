@@ -52,6 +52,7 @@ export {
   scaleOf,
   writePeftConfig,
 } from './peft-config.ts';
+export { type ParquetColumnType, type ParquetValues, writeParquet } from './parquet-writer.ts';
 export { readPackedBytes } from './row-bytes.ts';
 export { type FileRecord, maxRowBytes, maxRowDepth, type RecordFault } from './row-record.ts';
 export { readTextRecords, type TextRowFormat } from './row-records.ts';

@@ -169,3 +169,9 @@ export const chatTexts = {
   nothingToRetry: 'there is no question yet',
   unknown: (command: string) => `${command} is no command of the chat: there are /clear, /retry, /help and /exit`,
 };
+
+/** Words of `fettle data prepare`. */
+export const prepareTexts = {
+  written: (f: { folder: string; rows_valid: number; rows_read: number; identity: string }) =>
+    `${f.folder}: ${f.rows_valid} of ${f.rows_read} rows written (sha256 of all that made them: ${f.identity})`,
+};

@@ -85,7 +85,7 @@ function ruleCounts(counts: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
-interface FoundInText {
+export interface FoundInText {
   readonly where: string;
   readonly field: string;
   readonly found: string;
@@ -228,6 +228,10 @@ export const dataMessages = {
       `${f.total} of ${count(f.read, 'row')} dropped (${ruleCounts(f.counts)})`,
       ...f.examples.map((line) => `  ${clipLine(line)}`),
     ].join('\n'),
+  'prepared-missing': (f: { folder: string }) =>
+    `tokenized_path: ${f.folder} holds no prepared data: the rows are tokenised now. Write it with: fettle data prepare`,
+  'prepared-differs': (f: { folder: string }) =>
+    `tokenized_path: the data in ${f.folder} was made of other rows, settings, tokenizer or template: it is not used, the rows are tokenised now`,
   'rows-truncated': (f: { total: number; policy: string }) =>
     `${count(f.total, 'row')} shortened (overlong: ${f.policy})`,
 };

@@ -43,11 +43,6 @@ export const dataKeys = {
   max_samples: key(positiveInteger.optional(), 'Use only the first so many rows of each data set.', {
     defaultText: 'all rows',
   }),
-  tokenized_path: key(
-    text.optional(),
-    'Folder of tokenised data: `fettle data prepare` writes it, training takes its rows from there where they were made of the same data, settings, tokenizer and template.',
-    { resume: 'free' },
-  ),
   val_size: key(
     z
       .number()
