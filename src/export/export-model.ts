@@ -65,21 +65,9 @@ export interface ExportResult {
 const markerName = 'fettle_export.json';
 const defaultShardGb = 5;
 
-/** A tokenizer's files, taken together from the adapter where it has any, else from the model. */
-const tokenizerFiles = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'tokenizer.model',
-  'tokenizer.tiktoken',
-  'qwen.tiktoken',
-  'vocab.json',
-  'merges.txt',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'chat_template.json',
-  'fettle_template.json',
-];
+/** A tokenizer's files and its template, taken together from the adapter where it has any, else from the model. */
+const tokenizerFiles =
+  /^(.*tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt|.*\.model(\.v\d+)?|.*\.tiktoken|chat_template\.(jinja|json)|fettle_template\.json)$/;
 /** Files of the base that go with its weights wherever they go. */
 const modelFiles = /^(generation_config\.json|(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*)$/i;
 
@@ -121,7 +109,7 @@ async function copyCompanions(options: ExportModelOptions, target: string): Prom
   const folders = [options.model, ...(options.adapters ?? [])].reverse();
   for (const folder of folders) {
     const names = (await namesIn(folder)) ?? [];
-    const own = tokenizerFiles.filter((name) => names.includes(name));
+    const own = names.filter((name) => tokenizerFiles.test(name));
     if (own.length === 0) continue;
     copies.push(...own.map((name) => ({ folder, name })));
     break;

@@ -21,4 +21,8 @@ export const exportMessages = {
     `${f.head} now differs from ${f.embedding}: both are stored, and config.json says tie_word_embeddings: false`,
   'export-vocabulary': (f: { from: number; to: number }) =>
     `the vocabulary grew with the adapter: config.json says vocab_size ${f.to} instead of ${f.from}`,
+  'gguf-unsupported': (f: { file: string; what: string }) =>
+    `${f.file}: for GGUF the model must be one that llama.cpp computes in the same way, got ${f.what}. Export it as safetensors`,
+  'gguf-tokenizer': (f: { file: string; actual: string }) =>
+    `${f.file}: for GGUF the tokenizer must be a SentencePiece-like BPE, or a byte-level BPE that splits as GPT-2, Llama 3 or Qwen 2 do, got ${f.actual}. Export it as safetensors`,
 };
