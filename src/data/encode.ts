@@ -125,7 +125,9 @@ function encodeSegments(tokenizer: Tokenizer, segmented: SegmentedText): Encoded
   let s = 0;
   ids.forEach((id, i) => {
     while (s + 1 < segments.length && starts[i]! >= segments[s]!.end) s++;
-    const segment = segments[s];
+    // A token that begins before a trained span and reaches into it ("▁two") belongs to the span.
+    const reaches = segments[s]?.reason === 'outside-span' && (starts[i + 1] ?? text.length) > segments[s]!.end;
+    const segment = reaches && segments[s + 1]?.trained === true ? segments[s + 1] : segments[s];
     reasons.push(segment?.reason ?? 'prompt');
     if (segment?.trained !== true) return;
     labels[i] = id;
@@ -164,19 +166,6 @@ export function encodePrompt(
   const isPrefix = located !== undefined && text.startsWith(located.text.slice(0, located.turns.at(-1)?.end ?? 0));
   const boundaries = isPrefix ? boundariesOf(tokenizer, { history: [], ...located }) : [];
   return encodeWithBoundaries(tokenizer, text, boundaries).ids;
-}
-
-/** A text and the tokenizer's end token, every token trained; BOS before it where the tokenizer itself puts one. */
-export function encodeTextRow(tokenizer: Tokenizer, text: string): { inputIds: Int32Array; labels: Int32Array } {
-  const { bosId, eosId } = tokenizer;
-  const ids = tokenizer.encode(text);
-  const before = tokenizer.addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId] : [];
-  const after = eosId === undefined ? [] : [eosId];
-  const inputIds = new Int32Array(before.length + ids.length + after.length);
-  inputIds.set(before);
-  inputIds.set(ids, before.length);
-  inputIds.set(after, before.length + ids.length);
-  return { inputIds, labels: inputIds.slice() };
 }
 
 /** The longest beginning of a text that has at most `count` tokens. */

@@ -15,7 +15,6 @@ export {
   encodeConversation,
   type EncodedConversation,
   encodePrompt,
-  encodeTextRow,
   encodeWithBoundaries,
 } from './encode.ts';
 export type { ConversationExample, Example, PairExample, TaggedExample, TextExample } from './example.ts';

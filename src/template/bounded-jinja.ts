@@ -8,11 +8,13 @@ import { strftime } from './strftime.ts';
 
 /** Characters of a template: the longest published ones have about 20,000. */
 export const maxJinjaLength = 262_144;
-/** Evaluated nodes of one rendering: a conversation of 1,000 turns in the longest published template takes 200,000. */
-const maxSteps = 2_000_000;
+/** Evaluated nodes of one rendering, and as many more for each message and tool: published templates take about 45. */
+const baseSteps = 100_000;
+const stepsPerMessage = 500;
 /** Characters of a rendering or of any value made on the way: 16 million is several books. */
 const maxOutput = 1 << 24;
-/** Elements of a range or list that a template makes. */
+/** Elements of a range that a template asks for, and of any list that it makes. */
+const maxRange = 10_000;
 const maxElements = 100_000;
 
 /** A node of a parsed template, as far as it is looked into here. */
@@ -57,13 +59,26 @@ class BoundError extends Error {
 }
 
 class BoundedInterpreter extends BaseInterpreter {
+  private readonly maxSteps: number;
   private steps = 0;
 
+  constructor(environment: Scope, messageCount: number) {
+    super(environment);
+    this.maxSteps = baseSteps + stepsPerMessage * messageCount;
+  }
+
   override evaluate(statement: Statement, environment: Scope): Value {
-    if (++this.steps > maxSteps) throw new BoundError(`a rendering must take at most ${maxSteps} steps`, 'more');
+    if (++this.steps > this.maxSteps) {
+      throw new BoundError(`a rendering of this conversation must take at most ${this.maxSteps} steps`, 'more');
+    }
     const value = this.evaluateNode(statement, environment);
-    const size = typeof value.value === 'string' || Array.isArray(value.value) ? value.value.length : 0;
-    if (size > maxOutput) throw new BoundError(`texts and lists must have at most ${maxOutput} elements`, `${size}`);
+    const inner = value.value;
+    if (typeof inner === 'string' && inner.length > maxOutput) {
+      throw new BoundError(`texts must have at most ${maxOutput} characters`, `${inner.length}`);
+    }
+    if (Array.isArray(inner) && inner.length > maxElements) {
+      throw new BoundError(`lists must have at most ${maxElements} elements`, `${inner.length}`);
+    }
     return value;
   }
 
@@ -95,7 +110,7 @@ function boundedRange(...bounds: number[]): number[] {
   if (![start, stop, step].every(Number.isInteger) || step === 0)
     throw new Error('range() takes whole numbers and a step other than 0');
   const length = Math.max(0, Math.ceil((stop - start) / step));
-  if (length > maxElements) throw new BoundError(`a range must have at most ${maxElements} elements`, `${length}`);
+  if (length > maxRange) throw new BoundError(`a range must have at most ${maxRange} elements`, `${length}`);
   return Array.from({ length }, (_, i) => start + i * step);
 }
 
@@ -151,7 +166,10 @@ export class BoundedJinja {
       if (value !== undefined) environment.set(name, value);
     }
     try {
-      const text = new BoundedInterpreter(environment).run(this.program).value;
+      const text = new BoundedInterpreter(
+        environment,
+        lengthOf(variables['messages']) + lengthOf(variables['tools']),
+      ).run(this.program).value;
       return typeof text === 'string' ? text : String(text);
     } catch (error) {
       throw this.explain(error);
@@ -180,6 +198,10 @@ export class BoundedJinja {
       { cause: error },
     );
   }
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
 }
 
 function clip(text: string): string {

@@ -53,10 +53,13 @@ export function nearestTemplateNames(name: string): readonly string[] {
     const contained = wanted !== '' && (wanted.includes(candidate) || candidate.includes(wanted));
     return { candidate, score: contained ? -candidate.length / 1000 : distance(wanted, candidate) };
   });
-  return scored
-    .sort((a, b) => a.score - b.score)
-    .slice(0, 3)
-    .map(({ candidate }) => candidate);
+  const nearest = new Map<string, string>();
+  for (const { candidate } of scored.toSorted((a, b) => a.score - b.score)) {
+    // Of several names of one template the nearest is enough.
+    const name = builtinAliases[candidate] ?? candidate;
+    if (!nearest.has(name)) nearest.set(name, candidate);
+  }
+  return [...nearest.values()].slice(0, 3);
 }
 
 /**
