@@ -1,7 +1,17 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { downsample } from './downsample.ts';
-import { barChart, binValues, formatShare, histogram, lineChart, lossCurve, matrixChart, svgToPng } from './index.ts';
+import {
+  barChart,
+  binValues,
+  formatShare,
+  histogram,
+  legendText,
+  lineChart,
+  lossCurve,
+  matrixChart,
+  svgToPng,
+} from './index.ts';
 import { textOn } from './palette.ts';
 import { numberForeignTexts } from './png.ts';
 import { smooth } from './smooth.ts';
@@ -295,6 +305,7 @@ describe('svgToPng', () => {
       { mark: '[1]', text: '训练 & 损失' },
       { mark: '[2]', text: '模型' },
     ]);
+    expect(legendText(legend)).toBe('[1] 训练 & 损失\n[2] 模型\n');
     const numbered = words(numberForeignTexts(svg).svg);
     expect(numbered.filter((word) => word === '[2]')).toHaveLength(2);
     expect(numbered).toContain('step');

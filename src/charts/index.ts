@@ -4,4 +4,4 @@ export { type Bins, binValues, histogram, type HistogramSpec } from './histogram
 export { lineChart, type LineChartSpec, type LineSeries } from './line-chart.ts';
 export { lossCurve, type LossLogEntry } from './loss-curve.ts';
 export { matrixChart, type MatrixChartSpec } from './matrix-chart.ts';
-export { type Png, type PngLegendEntry, svgToPng } from './png.ts';
+export { legendText, type Png, type PngLegendEntry, svgToPng } from './png.ts';

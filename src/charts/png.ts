@@ -25,6 +25,11 @@ export interface PngLegendEntry {
   readonly text: string;
 }
 
+/** The legend as a text file to stand beside the picture: a line for each number. */
+export function legendText(legend: readonly PngLegendEntry[]): string {
+  return legend.map(({ mark, text }) => `${mark} ${text.replace(/\s+/g, ' ')}\n`).join('');
+}
+
 /** Pictures above this many pixels would take more memory than a training run may lose to its plot. */
 const MAX_PIXELS = 64_000_000;
 

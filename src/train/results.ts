@@ -88,11 +88,15 @@ export async function plotLoss(
   name: string | undefined,
 ): Promise<string[]> {
   // The renderer takes memory that a run without pictures should not need.
-  const { lossCurve, svgToPng } = await import('../charts/index.ts');
+  const { legendText, lossCurve, svgToPng } = await import('../charts/index.ts');
   const paths = runPaths(folder);
   const svg = lossCurve(history, name === undefined ? {} : { title: `Training loss: ${name}` });
   await writeFileAtomically(paths.lossDrawing, svg);
-  const { png } = await svgToPng(svg);
+  const { png, legend } = await svgToPng(svg);
   await writeFileAtomically(paths.lossPicture, png);
-  return [paths.lossPicture, paths.lossDrawing];
+  if (legend.length === 0) return [paths.lossPicture, paths.lossDrawing];
+  // A run name in another script than the picture's font has: a number stands for it there.
+  const legendFile = paths.lossPicture.replace(/\.png$/, '.legend.txt');
+  await writeFileAtomically(legendFile, legendText(legend));
+  return [paths.lossPicture, paths.lossDrawing, legendFile];
 }
