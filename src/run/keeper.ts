@@ -34,7 +34,7 @@ export interface RunKeeper {
 /** Often enough for people who look, seldom enough to cost nothing. */
 const defaultBeatMs = 5_000;
 /** The contract gives a trainer 3 s after its owner's death. */
-const defaultWatchMs = 500;
+const defaultWatchMs = 250;
 
 /**
  * Starts the keeper of a run folder; its watch stands when this resolves. Nothing is written before the first `write`;

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RunError } from '../errors.ts';
 import { runPaths } from './layout.ts';
 import { isRunning, type ProcessIdentity, processIdentity } from './process-identity.ts';
@@ -17,7 +18,16 @@ export interface RunLock {
   release(): Promise<void>;
 }
 
-async function readHolder(path: string): Promise<{ text: string; holder: ProcessIdentity | undefined } | undefined> {
+/** Who holds a lock, and whose death ends that process. */
+interface Holder extends ProcessIdentity {
+  readonly owner: ProcessIdentity | null;
+}
+
+/** A holder whose owner is dead ends within 3 s: so long a new start waits for it. */
+const orphanGraceMs = 5_000;
+const orphanPollMs = 50;
+
+async function readHolder(path: string): Promise<{ text: string; holder: Holder | undefined } | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -26,9 +36,10 @@ async function readHolder(path: string): Promise<{ text: string; holder: Process
     throw error;
   }
   try {
-    const value = JSON.parse(text) as Partial<ProcessIdentity> | null;
+    const value = JSON.parse(text) as Partial<Holder> | null;
     if (typeof value?.pid === 'number' && typeof value.host === 'string') {
-      return { text, holder: { pid: value.pid, host: value.host, started: value.started ?? null } };
+      const { pid, host, started = null, owner = null } = value;
+      return { text, holder: { pid, host, started, owner } };
     }
   } catch {
     // What is no JSON names no process, so that nobody holds it.
@@ -50,14 +61,18 @@ export async function runLockHolder(folder: string): Promise<ProcessIdentity | u
 }
 
 /**
- * Takes the lock of a run folder for this process, making the folder where it is missing.
+ * Takes the lock of a run folder for this process, making the folder where it is missing. A holder whose owner has died
+ * is waited for, as it ends by itself.
+ * @param owner whose death ends this process; left out: nobody's
  * @throws RunError `run-locked` where a living process holds it.
  */
-export async function acquireRunLock(folder: string): Promise<RunLock> {
+export async function acquireRunLock(folder: string, owner?: ProcessIdentity): Promise<RunLock> {
   const path = runPaths(folder).lock;
   const madeFolder = (await mkdir(folder, { recursive: true })) !== undefined;
   const own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  await writeFile(own, `${JSON.stringify(processIdentity())}\n`, { flag: 'wx' });
+  const holder: Holder = { ...processIdentity(), owner: owner ?? null };
+  await writeFile(own, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
+  const giveUp = Date.now() + orphanGraceMs;
   try {
     for (;;) {
       try {
@@ -66,7 +81,7 @@ export async function acquireRunLock(folder: string): Promise<RunLock> {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
-      await removeStale(folder, path);
+      await removeStale(folder, path, giveUp);
     }
   } finally {
     await rm(own, { force: true });
@@ -90,10 +105,16 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-async function removeStale(folder: string, path: string): Promise<void> {
+async function removeStale(folder: string, path: string, giveUp: number): Promise<void> {
   const found = await readHolder(path);
   if (found === undefined) return;
-  if (await isHeld(folder, found.holder)) throw new RunError('run-locked', { dir: folder, pid: found.holder!.pid });
+  if (await isHeld(folder, found.holder)) {
+    const { pid, owner } = found.holder!;
+    if (owner === null || isRunning(owner) || Date.now() > giveUp)
+      throw new RunError('run-locked', { dir: folder, pid });
+    await sleep(orphanPollMs);
+    return;
+  }
   const aside = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     await rename(path, aside);

@@ -74,6 +74,16 @@ describe('the lock of a run folder', () => {
     await lock.release();
   });
 
+  test('of a process whose owner died is waited for', async () => {
+    const folder = newFolder();
+    const orphan = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 500)'], { stdio: 'ignore' });
+    const dead = { ...processIdentity(), pid: deadPid() };
+    openJsonLines(runPaths(folder).lock).append({ ...processIdentity(orphan.pid), owner: dead });
+    const lock = await acquireRunLock(folder);
+    expect((await runLockHolder(folder))?.pid).toBe(process.pid);
+    await lock.release();
+  });
+
   test('of another machine holds while its heart beats', async () => {
     const folder = newFolder();
     await acquireRunLock(folder);

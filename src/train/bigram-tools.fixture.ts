@@ -81,6 +81,12 @@ export function bigramTools(): TrainerTools {
         engine,
         plan: [{ name: 'peak_memory_bytes', value: 1e6 }],
         save: async (folder) => {
+          if (
+            number('FETTLE_TEST_FULL_DISK_AT') > 0 &&
+            folder.includes(`-${environment['FETTLE_TEST_FULL_DISK_AT']}-`)
+          ) {
+            throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+          }
           await writePeftAdapter(
             folder,
             newPeftConfig({

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
+import { writeError } from '../formats/index.ts';
 import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper, type TrainEvent } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
 import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
@@ -81,7 +82,7 @@ export async function serveTraining(
   let begun = false;
   let keeper: RunKeeper | undefined;
   try {
-    const lock = await acquireRunLock(folder);
+    const lock = await acquireRunLock(folder, owner ?? undefined);
     try {
       keeper = await openKeeper(folder, owner ?? undefined);
       const hear = (event: TrainEvent) => tell({ type: 'event', event });
@@ -112,12 +113,13 @@ export async function serveTraining(
       });
       return end.kind === 'done' ? 0 : interruptedExitCode;
     } catch (error) {
-      if (begun) await recordFailure(folder, keeper, error);
+      if (begun) await recordFailure(folder, keeper, await asFileError(error, folder));
       throw error;
     } finally {
       await lock.release();
     }
-  } catch (error) {
+  } catch (thrown) {
+    const error = await asFileError(thrown, folder);
     // What is no user's error goes to the log with its stack.
     if (!(error instanceof FettleError)) process.stderr.write(`${(error as Error).stack ?? String(error)}\n`);
     tell({ type: 'error', error: sendableError(error) });
@@ -125,6 +127,12 @@ export async function serveTraining(
   } finally {
     await keeper?.close();
   }
+}
+
+/** A full disk is a user's error, whichever file met it first. */
+async function asFileError(error: unknown, folder: string): Promise<unknown> {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT' ? writeError(error, folder) : error;
 }
 
 /** Leaves the failure in the folder; a disk that is full must not hide it. */

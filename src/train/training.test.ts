@@ -450,6 +450,19 @@ describe('failures', () => {
     expect((await trainHere(folder)).end.type).toBe('done');
   });
 
+  test('a full disk ends the run, the last checkpoint intact and nothing half-written', async () => {
+    const [folder, whole] = [newFolder(), newFolder()];
+    process.env['FETTLE_TEST_FULL_DISK_AT'] = '6';
+    await expect(trainHere(folder)).rejects.toThrow(
+      /^.*run-\d+: writing needs more space on this disk, got \d+ bytes \([^)]*\) free\. Free some space, or choose a folder on another disk; nothing was left half-written$/,
+    );
+    expect(readdirSync(folder).sort()).toEqual(['checkpoint-3', 'events.jsonl', 'run.json', 'trainer_log.jsonl']);
+    delete process.env['FETTLE_TEST_FULL_DISK_AT'];
+    await trainHere(folder);
+    await trainHere(whole);
+    expect(weights(folder)).toBe(weights(whole));
+  });
+
   test('a folder with another model is not overwritten', async () => {
     const folder = newFolder();
     mkdirSync(folder);
