@@ -220,7 +220,7 @@ export function fitConversation(
 ): FittedRow {
   const sequences = encoder.encodeConversation(conversation);
   const excess = worstExcess(sequences, limits);
-  if (excess === undefined) return { sequences, truncated: false };
+  if (excess === undefined) return { sequences, truncated: sequences.some(({ truncated }) => truncated === true) };
   switch (policy) {
     case 'drop':
     case 'error':

@@ -15,6 +15,8 @@ export interface EncodedRow {
   readonly answers?: readonly (readonly [number, number])[];
   /** Why each token is trained or not. */
   readonly reasons?: readonly SegmentReason[];
+  /** True where the encoder itself has cut the row (mask recipes). */
+  readonly truncated?: boolean;
 }
 
 /** A pure function of the row: equal rows give equal ids, in any order and on any worker. */

@@ -12,6 +12,7 @@ import {
   type SegmentOptions,
 } from '../template/index.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
+import { createRecipeEncoder, type MaskRecipe } from './mask-recipes.ts';
 import { createRowEncoder, type RowEncoder } from './row-encoder.ts';
 
 /** The file in which a template is saved beside an adapter or a model. */
@@ -28,6 +29,9 @@ export interface TextSettings {
   readonly train_on_prompt: boolean;
   readonly mask_history: boolean;
   readonly stage: string;
+  readonly cutoff_len: number;
+  /** A published way of making ids and labels, instead of the template's. */
+  readonly mask_recipe?: MaskRecipe | undefined;
 }
 
 /** Tokenizer, template and encoder of a run. */
@@ -76,10 +80,12 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
     maskHistory: settings.mask_history,
     historyThinking: settings.history_thinking,
   };
+  const encoder = createRowEncoder(tokenizer, template ?? withoutTemplate(base), options);
+  const { mask_recipe: recipe } = settings;
   return {
     tokenizer,
     template,
-    encoder: createRowEncoder(tokenizer, template ?? withoutTemplate(base), options),
+    encoder: recipe === undefined ? encoder : createRecipeEncoder(recipe, tokenizer, settings.cutoff_len, encoder),
     requireTemplate: () => template ?? refuseTemplate(base),
     async save(folder) {
       for (const [name, bytes] of tokenizer.files) await writeFileAtomically(join(folder, name), bytes);

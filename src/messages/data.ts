@@ -172,6 +172,11 @@ export const dataMessages = {
   'validation-takes-all': (f: { valSize: number; rows: number; validationRows: number }) =>
     `val_size: at least one row must remain for training, got ${f.valSize}, which sets aside ${f.validationRows} of ${f.rows}`,
 
+  'recipe-token': (f: { recipe: string; token: string }) =>
+    `mask_recipe: ${f.recipe} needs a tokenizer with ${f.token.toUpperCase()}, got one without`,
+  'recipe-turn': (f: { recipe: string; what: string }) =>
+    `mask_recipe: ${f.recipe} knows turns of a user and an assistant only, got ${f.what}`,
+
   // The registry.
   'dataset-unknown': (f: { name: string; registry: string; exists: boolean; suggestion?: string | undefined }) =>
     `dataset: ${quote(f.name)} must be a name in ${f.registry} or the path of a file, got neither${

@@ -57,6 +57,11 @@ export const dataKeys = {
     { resume: 'content' },
   ),
   train_on_prompt: key(z.boolean().default(false), 'Train the prompts too.'),
+  mask_recipe: key(
+    z.enum(['firefly', 'linksoul']).optional(),
+    "Ids and labels exactly as Firefly or LinkSoul's Chinese-Llama-2 made them, instead of the template's; cutoff_len cuts as theirs.",
+    { defaultText: "the template's" },
+  ),
   mask_history: key(z.boolean().default(false), 'Train the last answer of a conversation only.'),
   packing: key(z.boolean().optional(), 'Put several sequences into one sample; none sees another.', {
     defaultText: '`true` for `stage: pt`, else `false`',
