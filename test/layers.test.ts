@@ -84,6 +84,8 @@ const rooms: Readonly<Record<string, Room>> = {
   export: { imports: [...below, 'run', 'train', 'generate', 'eval'] },
   server: { imports: [...below, 'run', 'train', 'generate', 'eval', 'synth', 'export'] },
   cluster: { imports: [...below, 'run', 'train', 'generate', 'eval', 'synth', 'export'] },
+  // The functions that src/index.ts gives to TypeScript users: what the commands do, without the terminal.
+  api: { imports: [...below, 'run', 'train', 'generate', 'eval', 'synth', 'export', 'server', 'cluster'] },
   cli: {
     imports: [...below, 'run', 'train', 'generate', 'eval', 'synth', 'export', 'server', 'cluster'],
     packages: ['commander'],
