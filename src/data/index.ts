@@ -11,12 +11,7 @@ export {
   sharegptTags,
   type Tags,
 } from './dataset-entry.ts';
-export {
-  encodeConversation,
-  type EncodedConversation,
-  encodePrompt,
-  encodeWithBoundaries,
-} from './encode.ts';
+export { encodeConversation, type EncodedConversation, encodePrompt, encodeWithBoundaries } from './encode.ts';
 export type { ConversationExample, Example, PairExample, TaggedExample, TextExample } from './example.ts';
 export { cutLikeLlamaFactory, inferSeqlen } from './infer-seqlen.ts';
 export { type MixedRow, mixRows, type MixStrategy } from './mixing.ts';
