@@ -4,7 +4,8 @@ import { runCommandLine } from './command-line.ts';
 import { describeFailure, INTERRUPTED } from './failure.ts';
 
 let interrupt = (): void => process.exit(INTERRUPTED);
-process.on('SIGINT', () => interrupt());
+// Schedulers and containers end a program with SIGTERM: a run saves then too.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupt());
 
 // `fettle ... | head` closes the pipe early: that is no failure of ours.
 for (const stream of [process.stdout, process.stderr]) {

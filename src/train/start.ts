@@ -84,12 +84,12 @@ export function train(config: FettleConfig, options: StartOptions = {}): TrainRu
 class StartedTraining implements TrainRun {
   readonly folder: string;
   readonly begun: Promise<{ readonly pid: number }>;
-  readonly done: Promise<TrainEnd>;
   readonly #config: FettleConfig;
   readonly #detached: boolean;
   readonly #child: ChildProcess;
   readonly #killsBefore = memoryKillCount();
   readonly #heard: TrainEvent[] = [];
+  #done: Promise<TrainEnd> | undefined;
   #output = '';
   #outputFile: string | undefined;
   #eventsFrom: number | undefined;
@@ -129,7 +129,7 @@ class StartedTraining implements TrainRun {
         }
         this.#renew();
       });
-      this.#child.once('error', (error) => {
+      this.#child.on('error', (error) => {
         this.#exit = { code: 1, signal: null };
         this.#renew();
         refuse(error);
@@ -141,10 +141,15 @@ class StartedTraining implements TrainRun {
         if (this.#eventsFrom === undefined) void this.#failure().then(refuse, refuse);
       });
     });
-    this.done = this.#follow();
-    // Both are often not looked at; an error is then told by the other or by the events.
+    // Often not looked at; an error is then told by `done` or by the events.
     this.begun.catch(() => undefined);
-    this.done.catch(() => undefined);
+    // Following keeps this process alive, which a detached run does not ask for.
+    if (!this.#detached) this.done.catch(() => undefined);
+  }
+
+  get done(): Promise<TrainEnd> {
+    this.#done ??= this.#follow();
+    return this.#done;
   }
 
   #spawn(module: URL): ChildProcess {

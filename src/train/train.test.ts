@@ -115,7 +115,7 @@ test('errors of a trainer arrive as what they are', async () => {
 
 test('a detached trainer outlives its starter, and ends in its folder', async () => {
   const folder = newFolder();
-  process.env['FETTLE_TEST_DELAY_MS'] = '10';
+  process.env['FETTLE_TEST_DELAY_MS'] = '60';
   const starter = `
     import { train } from ${JSON.stringify(new URL('./start.ts', import.meta.url).href)};
     import { testConfig } from ${JSON.stringify(new URL('./train-here.fixture.ts', import.meta.url).href)};
@@ -128,6 +128,7 @@ test('a detached trainer outlives its starter, and ends in its folder', async ()
   child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
   await new Promise((resolve) => child.once('exit', resolve));
   const detached = processIdentity(Number(printed));
+  expect(isRunning(detached)).toBe(true);
   while (isRunning(detached)) await sleep(50);
   expect(await readRunRecord(folder)).toMatchObject({ state: 'done', step: 14 });
 });
