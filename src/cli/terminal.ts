@@ -31,7 +31,9 @@ export class Terminal {
 
   /** Columns of the terminal. */
   get width(): number {
-    return this.stream.columns ?? DEFAULT_WIDTH;
+    // A pseudo-terminal without a window says 0.
+    const { columns = 0 } = this.stream;
+    return columns > 0 ? columns : DEFAULT_WIDTH;
   }
 
   write(text: string): void {

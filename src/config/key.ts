@@ -33,6 +33,8 @@ export interface KeyInfo {
   readonly aliases?: Readonly<Record<string, string>>;
   /** Values that LLaMA-Factory or transformers know and Fettle refuses, each with its remedy. */
   readonly refusedValues?: Readonly<Record<string, string>>;
+  /** Values that change no result and have no effect here: left out of a list, with the notice of ignored keys. */
+  readonly ignoredValues?: readonly string[];
   readonly resume?: ResumeRule;
 }
 

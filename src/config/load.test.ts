@@ -211,7 +211,7 @@ describe('errors', () => {
           'lora_rnak: 8',
           'cutoff_len: 20x8',
           'lr_scheduler_type: cosin',
-          'report_to: [wandb]',
+          'report_to: [wanbd]',
           'quantization_bit: 4',
           'output_dir: a',
           'output_dir: b',
@@ -232,7 +232,7 @@ describe('errors', () => {
         "train.yaml:1:1: unknown key "lora_rnak". Did you mean "lora_rank"?",
         "train.yaml:2:13: cutoff_len must be a whole number, at least 1, got "20x8"",
         "train.yaml:3:20: lr_scheduler_type must be one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, got "cosin". Did you mean "cosine"?",
-        "train.yaml:4:12: report_to: "wandb" is not supported yet. Use tensorboard or none",
+        "train.yaml:4:12: report_to must be one or more of tensorboard, none, got "wanbd"",
         "train.yaml:5:19: quantization_bit: 4 is not supported yet. Leave it out: the base model is used in its own number format",
         "train.yaml:7:1: key "output_dir" must stand once, got it twice",
         "train.yaml:8:22: unknown key "lr_scheduler_kwargs.num_cycle". Did you mean "lr_scheduler_kwargs.num_cycles"?",
@@ -313,6 +313,11 @@ describe('errors', () => {
       'use_dora: false\nquantization_bit: null\nresize_vocab: false\npref_beta: 0.1\nneftune_noise_alpha: 0\nplugins: []\nrope_scaling: none',
     );
     expect(notices.map(configNoticeText)).toEqual(['train.yaml: without effect here: pref_beta']);
+    const tracked = parse('report_to: [wandb, tensorboard]\nlog_level: info');
+    expect(tracked.config.report_to).toEqual(['tensorboard']);
+    expect(tracked.notices.map(configNoticeText)).toEqual([
+      'train.yaml: without effect here: log_level, report_to: wandb',
+    ]);
   });
 
   test('aliases are bounded', () => {

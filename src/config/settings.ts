@@ -130,6 +130,17 @@ function problemOfIssue(entry: Entry, key: ConfigKey, value: unknown, issue: z.c
   };
 }
 
+/** Takes values without effect out of a list and notes them. */
+function withoutIgnored(key: ConfigKey, value: unknown, ignored: string[]): unknown {
+  const { ignoredValues } = keyInfo(key);
+  if (ignoredValues === undefined || !Array.isArray(value)) return value;
+  return value.filter((item: unknown) => {
+    const hasEffect = typeof item !== 'string' || !ignoredValues.includes(item);
+    if (!hasEffect) ignored.push(`${key}: ${String(item)}`);
+    return hasEffect;
+  });
+}
+
 /** Reads the settings; the entries of the command line stand after those of the file. */
 export function readSettings(entries: readonly Entry[], source: string): Settings {
   const problems: ConfigProblem[] = [];
@@ -183,7 +194,7 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
   const places = new Map<ConfigKey, Provenance>();
   for (const key of configKeys) {
     const entry = chosen.get(key)?.entry;
-    const value = entry === undefined ? undefined : readValue(entry, key, problems);
+    const value = entry === undefined ? undefined : readValue(entry, key, problems, ignored);
     const result = configSchema.shape[key].safeParse(value);
     if (result.success) {
       if (result.data !== undefined) values[key] = result.data;
@@ -206,8 +217,8 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
   return { parsed, places, notices, problems };
 }
 
-function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[]): unknown {
-  const value = coerce(entry, valueSchema(key));
+function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[], ignored: string[]): unknown {
+  const value = withoutIgnored(key, coerce(entry, valueSchema(key)), ignored);
   const refused = refusedValue(key, value);
   if (refused !== undefined) {
     problems.push({

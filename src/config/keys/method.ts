@@ -7,7 +7,7 @@ const later = 'Use sft (instruction data) or pt (plain text)';
 
 export const methodKeys = {
   stage: key(z.enum(['sft', 'pt']).default('sft'), 'sft: instruction data. pt: plain text.', {
-    refusedValues: { rm: later, ppo: later, dpo: later, kto: later },
+    refusedValues: { rm: later, ppo: later, dpo: later, orpo: later, kto: later },
   }),
   finetuning_type: key(
     z.enum(['lora', 'full']).default('lora'),

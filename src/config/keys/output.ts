@@ -4,7 +4,6 @@ import { keysOf, positiveInteger, stepsOrFraction, text } from '../key.ts';
 
 const key = keysOf('Output');
 const free = { resume: 'free' } as const;
-const tracker = 'Use tensorboard or none';
 
 export const outputKeys = {
   output_dir: key(text.optional(), 'Folder of the run: adapter, log, checkpoints, results.', free),
@@ -41,23 +40,21 @@ export const outputKeys = {
     'tensorboard: event files under runs/ in output_dir.',
     {
       ...free,
-      refusedValues: Object.fromEntries(
-        [
-          'all',
-          'wandb',
-          'mlflow',
-          'swanlab',
-          'trackio',
-          'comet_ml',
-          'neptune',
-          'clearml',
-          'codecarbon',
-          'dagshub',
-          'dvclive',
-          'flyte',
-          'azure_ml',
-        ].map((name) => [name, tracker]),
-      ),
+      ignoredValues: [
+        'all',
+        'wandb',
+        'mlflow',
+        'swanlab',
+        'trackio',
+        'comet_ml',
+        'neptune',
+        'clearml',
+        'codecarbon',
+        'dagshub',
+        'dvclive',
+        'flyte',
+        'azure_ml',
+      ],
     },
   ),
   run_name: key(text.optional(), "Name of the run in the log's headings.", free),
