@@ -153,7 +153,13 @@ async function leaveResults(
     await writeResults(folder, { evaluation });
   }
   const about = { folder: config.output_dir ?? folder, batchSize: config.per_device_train_batch_size, epoch };
-  await writeJsonFile(runPaths(folder).trainerState, trainerState(state, settings, about));
+  const { data_plan: _, ...summary } = trainResults(state, epoch, data.plan);
+  // Hugging Face's history ends with the results; the checkpoints' histories do not have them yet.
+  const history = [...state.history, { step: state.step, total_flos: 0, ...summary }];
+  await writeJsonFile(runPaths(folder).trainerState, {
+    ...trainerState(state, settings, about),
+    log_history: history,
+  });
   if (config.plot_loss) files.push(...(await plotLoss(folder, state.history, config.run_name)));
   return files;
 }
