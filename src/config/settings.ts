@@ -135,9 +135,9 @@ function withoutIgnored(key: ConfigKey, value: unknown, ignored: string[]): unkn
   const { ignoredValues } = keyInfo(key);
   if (ignoredValues === undefined || !Array.isArray(value)) return value;
   return value.filter((item: unknown) => {
-    const hasEffect = typeof item !== 'string' || !ignoredValues.includes(item);
-    if (!hasEffect) ignored.push(`${key}: ${String(item)}`);
-    return hasEffect;
+    if (typeof item !== 'string' || !ignoredValues.includes(item)) return true;
+    ignored.push(`${key}: ${item}`);
+    return false;
   });
 }
 
