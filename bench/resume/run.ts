@@ -107,20 +107,27 @@ for (let run = 0; run < Number(options.runs); run++) {
   const resumedAt: number[] = [];
   for (let start = 0; ; start++) {
     const trained = train(configFor(folder));
-    const listening = (async () => {
-      for await (const event of trained.events) if (event.type === 'resuming') resumedAt.push(event.step);
-    })();
-    if (start < Number(options.kills)) {
-      // Any moment from the start of the process to a little after the run's end.
-      const wait = random.next() * (begun - started + trainingMs);
-      const ended = await Promise.race([trained.done.then(() => true), sleep(wait).then(() => false)]);
-      if (!ended) {
-        await trained.kill();
-        killedAtMs.push(Math.round(wait));
-      }
+    const startedAt = performance.now();
+    const isKilled = start < Number(options.kills);
+    // A fifth of the kills hit the start of the process, the others a step, what follows it, or the end of the run.
+    const inStart = random.next() < 0.2;
+    const target = 1 + random.nextInt(totalSteps);
+    const wait = random.next() * (inStart ? begun - started : (1.5 * trainingMs) / totalSteps);
+    const kill = async () => {
+      await sleep(wait);
+      await trained.kill();
+      killedAtMs.push(Math.round(performance.now() - startedAt));
+    };
+    let killing = isKilled && inStart ? kill() : undefined;
+    for await (const event of trained.events) {
+      if (event.type === 'resuming') resumedAt.push(event.step);
+      const reached = event.type === 'log' && event.line.current_steps >= target;
+      if (isKilled && reached) killing ??= kill();
     }
     const { state } = await trained.done;
-    await listening;
+    await killing;
+    // A kill that came after the end hit nothing.
+    if (state === 'done' && killing !== undefined) killedAtMs.pop();
     if (state === 'done') break;
   }
   const result = {
