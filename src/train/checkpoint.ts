@@ -85,7 +85,8 @@ async function syncTree(folder: string): Promise<void> {
     const path = join(entry.parentPath, entry.name);
     if (entry.isDirectory()) await syncFolder(path);
     if (!entry.isFile()) continue;
-    const handle = await open(path, 'r+');
+    // Windows flushes only what may be written; elsewhere a copy of a read-only file may be read-only too.
+    const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
     try {
       await handle.sync();
     } finally {

@@ -1,11 +1,17 @@
 /** From a config to a training engine: base model, adapters, tuning method, memory plan. */
-import { access, copyFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
 import { fitAdapter, type FittedAdapter, type ModelFolder, openModelFolder } from '../checkpoint/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { ConfigError, UnsupportedError } from '../errors.ts';
-import { newPeftConfig, tensorFromValues, writeCheckpoint, writePeftAdapter } from '../formats/index.ts';
+import {
+  newPeftConfig,
+  tensorFromValues,
+  writeCheckpoint,
+  writeFileAtomically,
+  writePeftAdapter,
+} from '../formats/index.ts';
 import type { Model } from '../models/index.ts';
 import {
   frozenAdapterPrefix,
@@ -258,5 +264,6 @@ async function copyIfThere(from: string, to: string): Promise<void> {
     () => true,
     () => false,
   );
-  if (there) await copyFile(from, to);
+  // Its content, not its permissions: a copy of a read-only file could not be replaced by the next one.
+  if (there) await writeFileAtomically(to, await readFile(from));
 }
