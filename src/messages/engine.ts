@@ -46,4 +46,6 @@ export const engineMessages = {
     return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${remedies.join(', or ')}`;
   },
   'model-needed': (_: object) => 'model_name_or_path: the folder of a base model must be given, got nothing',
+  'webgpu-missing': (_: object) =>
+    'device: webgpu needs a GPU with a driver for Vulkan, Metal or Direct3D 12, got none. Install the driver, or set device: cpu',
 };

@@ -54,6 +54,10 @@ const cases: Partial<Record<g.OpName, Case>> = {
   tanh: { inputs: [[[5], ...real]], build: ([a]) => g.tanh(a!) },
   sigmoid: { inputs: [[[5], ...real]], build: ([a]) => g.sigmoid(a!) },
   silu: { inputs: [[[7], ...real]], build: ([a]) => g.silu(a!) },
+  gelu: {
+    inputs: [[[2, 7], ...real]],
+    build: ([a]) => g.concat([g.gelu(a!, 'none'), g.gelu(a!, 'tanh')], 1),
+  },
   erf: { inputs: [[[5], ...real]], build: ([a]) => g.erf(a!) },
   cast: {
     inputs: [[[4], ...real]],
@@ -122,6 +126,14 @@ const cases: Partial<Record<g.OpName, Case>> = {
       [[6], ...real],
     ],
     build: ([x, w]) => g.rmsNorm(x!, w!, 1e-5),
+  },
+  layerNorm: {
+    inputs: [
+      [[3, 6], ...real],
+      [[6], ...real],
+      [[6], ...real],
+    ],
+    build: ([x, w, b]) => g.layerNorm(x!, w!, b!, 1e-5),
   },
   rotary: {
     inputs: [[[2, 3, 4], ...real]],

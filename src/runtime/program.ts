@@ -3,7 +3,7 @@
  * patterns off, no arena where the allocator was set up for it (see run/), weights mapped from the user's own files.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { BackendError } from '../errors.ts';
+import { BackendError, UnsupportedError } from '../errors.ts';
 import type { DType, Node } from '../graph/index.ts';
 import { lowerGraph, type LoweredGraph, type WeightBytes } from '../onnx/index.ts';
 import type { TensorData, TensorValue } from './tensor.ts';
@@ -109,7 +109,11 @@ export async function compileLowered(
   try {
     return new Program(await InferenceSession.create(bytes, sessionOptions(options)), graph);
   } catch (error) {
-    throw new BackendError('compile-failed', { device: options.device, reason: firstLine(error) }, { cause: error });
+    const reason = firstLine(error);
+    if (options.device === 'webgpu' && reason.includes('WebGPU adapter')) {
+      throw new UnsupportedError('webgpu-missing', {}, { cause: error });
+    }
+    throw new BackendError('compile-failed', { device: options.device, reason }, { cause: error });
   }
 }
 
