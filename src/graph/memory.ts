@@ -24,8 +24,8 @@ function countElements(shape: Shape, bindings: Bindings): number {
 
 /** Results that are the same memory as their input. */
 const aliases: ReadonlySet<OpName> = new Set(['reshape', 'cut']);
-/** Results that may be written over an input that nobody needs any more. */
-const inPlace: ReadonlySet<OpName> = new Set(['add', 'sub', 'mul', 'div', 'neg', 'exp', 'log', 'sqrt', 'softmax']);
+/** Results that onnxruntime writes over an input that nobody needs any more (measured, NOTES.md). */
+const inPlace: ReadonlySet<OpName> = new Set(['softmax', 'sigmoid', 'tanh']);
 /** Memory of temporaries inside a lowered operation, as a multiple of its result. */
 const temporaries: Partial<Record<OpName, number>> = { rotary: 2, crossEntropyGradient: 1 };
 

@@ -31,6 +31,7 @@ export interface OpAttributes {
   tanh: NoAttributes;
   sigmoid: NoAttributes;
   silu: NoAttributes;
+  gelu: { readonly approximation: 'none' | 'tanh' };
   erf: NoAttributes;
   cast: { readonly to: DType };
   // comparison and choice
@@ -62,6 +63,7 @@ export interface OpAttributes {
   // fused
   softmax: NoAttributes;
   rmsNorm: { readonly epsilon: number };
+  layerNorm: { readonly epsilon: number };
   rotary: NoAttributes;
   crossEntropy: NoAttributes;
   crossEntropyGradient: NoAttributes;

@@ -89,6 +89,13 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     const s = ops.sigmoid(x);
     return mul(dy, add(s, mul(y, sub(one(), s))));
   }),
+  gelu: {
+    build: ([a], { approximation }) => ops.gelu(a!, approximation),
+    gradient: (node, dy) => {
+      const x = node.inputs[0]!;
+      return [mul(dy, node.attributes.approximation === 'tanh' ? tanhGeluSlope(x) : geluSlope(x))];
+    },
+  },
   erf: unary(ops.erf, (x, _y, dy) => mul(dy, mul(scalar(2 / Math.sqrt(Math.PI)), ops.exp(neg(mul(x, x)))))),
   cast: {
     build: ([a], { to }) => ops.cast(a!, to),
@@ -225,12 +232,34 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
       const [x, gain] = node.inputs as [Node, Node];
       const meanSquare = ops.reduceMean(mul(x, x), [-1]);
       const inverseRoot = div(one(), ops.sqrt(add(meanSquare, scalar(node.attributes.epsilon))));
-      const normalized = mul(x, inverseRoot);
+      // r (g - x mean(g x) r^2) with r the inverse root and g = dy gain: the fewest passes over the rows
       const dx = (): Node => {
         const g = mul(dy, gain);
-        return mul(inverseRoot, sub(g, mul(normalized, ops.reduceMean(mul(g, normalized), [-1]))));
+        const projection = mul(ops.reduceMean(mul(g, x), [-1]), mul(inverseRoot, inverseRoot));
+        return mul(sub(g, mul(x, projection)), inverseRoot);
       };
-      return [wanted[0] ? dx() : null, wanted[1] ? sumTo(mul(dy, normalized), gain.shape) : null];
+      const dGain = (): Node => sumTo(mul(dy, mul(x, inverseRoot)), gain.shape);
+      return [wanted[0] ? dx() : null, wanted[1] ? dGain() : null];
+    },
+  },
+  layerNorm: {
+    build: ([x, gain, bias], { epsilon }) => ops.layerNorm(x!, gain!, bias!, epsilon),
+    gradient: (node, dy, wanted) => {
+      const [x, gain, bias] = node.inputs as [Node, Node, Node];
+      const centred = sub(x, ops.reduceMean(x, [-1]));
+      const variance = ops.reduceMean(mul(centred, centred), [-1]);
+      const inverseRoot = div(one(), ops.sqrt(add(variance, scalar(node.attributes.epsilon))));
+      const normalized = mul(centred, inverseRoot);
+      const dx = (): Node => {
+        const g = mul(dy, gain);
+        const along = mul(normalized, ops.reduceMean(mul(g, normalized), [-1]));
+        return mul(inverseRoot, sub(sub(g, ops.reduceMean(g, [-1])), along));
+      };
+      return [
+        wanted[0] ? dx() : null,
+        wanted[1] ? sumTo(mul(dy, normalized), gain.shape) : null,
+        wanted[2] ? sumTo(dy, bias.shape) : null,
+      ];
     },
   },
   // turning back by the same angle
@@ -251,6 +280,23 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
   },
   cut: { build: ([a], { index }) => ops.cut(a!, index), gradient: (_node, dy) => [dy] },
 };
+
+/** Phi(x) + x phi(x). */
+function geluSlope(x: Node): Node {
+  const cumulative = mul(scalar(0.5), add(one(), ops.erf(mul(x, scalar(Math.SQRT1_2)))));
+  const density = mul(scalar(1 / Math.sqrt(2 * Math.PI)), ops.exp(mul(scalar(-0.5), mul(x, x))));
+  return add(cumulative, mul(x, density));
+}
+
+/** (1 + t)/2 + x/2 (1 - t^2) u' with t = tanh(u), u = c (x + 0.044715 x^3). */
+function tanhGeluSlope(x: Node): Node {
+  const c = Math.sqrt(2 / Math.PI);
+  const square = mul(x, x);
+  const t = ops.tanh(mul(x, add(scalar(c), mul(scalar(c * 0.044715), square))));
+  const inner = add(scalar(c), mul(scalar(c * 3 * 0.044715), square));
+  const slope = mul(sub(one(), mul(t, t)), mul(x, inner));
+  return mul(scalar(0.5), add(add(one(), t), slope));
+}
 
 /** (p - onehot(label)) * dy times a table [V, D] without the [R, V] tensor: the one-hot part is just a row of the table. */
 function labelledProduct(gradient: Node, table: Node, alpha: number): Node {

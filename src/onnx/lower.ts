@@ -1,6 +1,6 @@
 /** A graph as an ONNX model. */
-import { type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
-import { type Lowering, lowerings } from './lowering.ts';
+import { type DType, type Node, type OpName, reachableNodes, sameShape, type Shape } from '../graph/index.ts';
+import { type Lowering, lowerings, lowerProduct } from './lowering.ts';
 import { encodeModel, type OnnxInitializer, type OnnxNode, type OnnxValue } from './proto.ts';
 import { GraphWriter, type Provider } from './writer.ts';
 
@@ -43,8 +43,24 @@ export function lowerGraph(
       weights.set((node as Node<'weight'>).attributes.name, node as Node<'weight'>);
     }
   }
+  const accumulated = accumulatedProducts(nodes, Object.values(outputs));
+  const absorbed = new Set(accumulated.values());
   for (const node of nodes) {
-    if (node.op === 'input') continue;
+    if (node.op === 'input' || absorbed.has(node as Node<'matmul'>)) continue;
+    const product = accumulated.get(node);
+    if (product) {
+      const other = node.inputs.find((input) => input !== product)!;
+      writer.bind(
+        node,
+        lowerProduct(
+          product,
+          writer,
+          product.inputs.map((input) => writer.name(input)),
+          writer.name(other),
+        ),
+      );
+      continue;
+    }
     const inputNames = node.inputs.map((input) => writer.name(input));
     writer.bind(node, lowerNode(node, writer, inputNames));
   }
@@ -78,6 +94,25 @@ export function lowerGraph(
     weights: [...weights.keys()],
     nodeCount: ordered.length,
   };
+}
+
+/**
+ * Sums whose one term is a matrix product that nobody else needs: the product then adds to the other term by itself,
+ * which saves a tensor and a pass. Of two such terms the younger is taken, an adapter's rather than the frozen layer's.
+ */
+function accumulatedProducts(nodes: readonly Node[], outputs: readonly Node[]): Map<Node, Node<'matmul'>> {
+  const uses = new Map<Node, number>();
+  for (const node of [...nodes.flatMap(({ inputs }) => inputs), ...outputs]) uses.set(node, (uses.get(node) ?? 0) + 1);
+  const result = new Map<Node, Node<'matmul'>>();
+  for (const node of nodes) {
+    if (node.op !== 'add') continue;
+    const [a, b] = node.inputs as [Node, Node];
+    const fits = (term: Node): term is Node<'matmul'> =>
+      term.op === 'matmul' && term.shape.length === 2 && uses.get(term) === 1 && sameShape(term.shape, node.shape);
+    const candidates = [a, b].filter(fits).sort((x, y) => y.id - x.id);
+    if (candidates[0] && a !== b) result.set(node, candidates[0]);
+  }
+  return result;
 }
 
 function lowerNode<O extends OpName>(node: Node<O>, writer: GraphWriter, inputs: readonly string[]): string {

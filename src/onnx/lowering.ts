@@ -45,6 +45,12 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     writer.provider === 'cpu'
       ? writer.emit('QuickGelu', [x!], { alpha: 1 }, 'com.microsoft')
       : writer.emit('Mul', [x!, writer.emit('Sigmoid', [x!])]),
+  gelu: (node, writer, [x]) => {
+    const tanh = node.attributes.approximation === 'tanh';
+    // the standard's Gelu is a function of many nodes on the CPU for the tanh form; onnxruntime's own are one kernel each
+    if (writer.provider === 'cpu') return writer.emit(tanh ? 'FastGelu' : 'Gelu', [x!], {}, 'com.microsoft');
+    return writer.emit('Gelu', [x!], { approximate: tanh ? 'tanh' : 'none' });
+  },
   cast: (node, writer, [x]) => {
     const source = node.inputs[0]!;
     // a cast of a constant is folded when the session is made and then kept in memory: a shape known only at run time prevents it
@@ -64,9 +70,8 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   reduceMax: reduction('ReduceMax'),
   matmul: (node, writer, inputs) => {
     const { transposeA, transposeB, alpha } = node.attributes;
-    const flags = { transA: transposeA ? 1n : 0n, transB: transposeB ? 1n : 0n, alpha };
-    if (node.shape.length === 2) return writer.emit('Gemm', inputs, flags);
-    if (writer.provider === 'cpu') return writer.emit('FusedMatMul', inputs, flags, 'com.microsoft');
+    if (node.shape.length === 2) return lowerProduct(node, writer, inputs);
+    if (writer.provider === 'cpu') return writer.emit('FusedMatMul', inputs, productFlags(node), 'com.microsoft');
     const swap = (name: string, transposed: boolean): string =>
       transposed ? writer.emit('Transpose', [name], { perm: swapLastTwo(node.shape.length) }) : name;
     const product = writer.emit('MatMul', [swap(inputs[0]!, transposeA), swap(inputs[1]!, transposeB)]);
@@ -118,6 +123,8 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const root = writer.emit('Sqrt', [writer.emit('Add', [meanSquare, writer.floats([epsilon])])]);
     return writer.emit('Mul', [writer.emit('Div', [x!, root]), gain!]);
   },
+  layerNorm: (node, writer, inputs) =>
+    writer.emit('LayerNormalization', inputs, { axis: lastAxis, epsilon: node.attributes.epsilon }),
   rotary: (node, writer, [x, cos, sin]) => {
     const half = (node.shape[2] as number) / 2;
     const [a, b] = writer.emitMany('Split', [x!, writer.integers([half, half])], 2, { axis: lastAxis }) as [
@@ -144,6 +151,21 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   },
   cut: (_node, _writer, [x]) => x!,
 };
+
+/** A product of two matrices, added to the matrix `addend` where one is given. */
+export function lowerProduct(
+  node: Node<'matmul'>,
+  writer: GraphWriter,
+  inputs: readonly string[],
+  addend?: string,
+): string {
+  return writer.emit('Gemm', addend === undefined ? inputs : [...inputs, addend], productFlags(node));
+}
+
+function productFlags(node: Node<'matmul'>): { transA: bigint; transB: bigint; alpha: number } {
+  const { transposeA, transposeB, alpha } = node.attributes;
+  return { transA: transposeA ? 1n : 0n, transB: transposeB ? 1n : 0n, alpha };
+}
 
 function swapLastTwo(rank: number): bigint[] {
   const axes = Array.from({ length: rank }, (_, i) => BigInt(i));

@@ -125,6 +125,8 @@ function sessionOptions(options: CompileOptions): InferenceSession.SessionOption
     interOpNumThreads: 1,
     executionMode: 'sequential',
     enableMemPattern: false,
+    // our graphs come in their final form; the optimiser would only fold weights into memory of its own
+    graphOptimizationLevel: options.expandWeights ? 'all' : 'disabled',
     enableCpuMemArena: arena,
     logSeverityLevel: 3,
     extra: {

@@ -32,6 +32,13 @@ export const tanh = (a: Node): Node<'tanh'> => unary('tanh', a);
 export const sigmoid = (a: Node): Node<'sigmoid'> => unary('sigmoid', a);
 /** x sigmoid(x), also called swish (Elfwing et al. 2017). */
 export const silu = (a: Node): Node<'silu'> => unary('silu', a);
+/**
+ * x Phi(x) with the normal distribution's Phi (Hendrycks and Gimpel 2016), or its usual approximation
+ * x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which GPT-2, Phi and Gemma were trained with.
+ */
+export function gelu(a: Node, approximation: 'none' | 'tanh'): Node<'gelu'> {
+  return makeNode('gelu', [a], { approximation }, requireDtype('gelu', [a], ['float32']), a.shape);
+}
 export const erf = (a: Node): Node<'erf'> => unary('erf', a);
 export const greaterOrEqual = (a: Node, b: Node): Node<'greaterOrEqual'> => comparison('greaterOrEqual', a, b);
 export const less = (a: Node, b: Node): Node<'less'> => comparison('less', a, b);

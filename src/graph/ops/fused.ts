@@ -16,6 +16,16 @@ export function rmsNorm(x: Node, gain: Node, epsilon: number): Node<'rmsNorm'> {
   return makeNode('rmsNorm', [x, gain], { epsilon }, 'float32', x.shape);
 }
 
+/** (x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias along the last axis: x f32[..., D], gain and bias f32[D] (Ba et al. 2016). */
+export function layerNorm(x: Node, gain: Node, bias: Node, epsilon: number): Node<'layerNorm'> {
+  requireDtype('layerNorm', [x, gain, bias], ['float32']);
+  require([gain, bias].every(
+    ({ shape }) => shape.length === 1 && shape[0] === x.shape.at(-1),
+  ), 'layerNorm', `a gain and a bias of shape [${x.shape.at(-1)}]`, () =>
+    `${formatShape(gain.shape)} and ${formatShape(bias.shape)}`);
+  return makeNode('layerNorm', [x, gain, bias], { epsilon }, 'float32', x.shape);
+}
+
 /**
  * Rotary position embedding in the half-split layout (Su et al. 2021, as Hugging Face's Llama has it):
  * x f32[N, H, E], cos and sin f32[N, 1, E/2]; element i turns with element i + E/2.

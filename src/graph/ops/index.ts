@@ -7,6 +7,7 @@ export {
   equal,
   erf,
   exp,
+  gelu,
   greaterOrEqual,
   less,
   log,
@@ -23,4 +24,4 @@ export { reduceMax, reduceMean, reduceSum, sumTo } from './reduction.ts';
 export { concat, cut, expand, reshape, slice, transpose } from './movement.ts';
 export { matmul, type MatmulOptions } from './product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
-export { crossEntropy, crossEntropyGradient, rmsNorm, rotary, softmax } from './fused.ts';
+export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
