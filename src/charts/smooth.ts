@@ -1,12 +1,13 @@
 /** Smoothing of a loss curve without lag: a straight line is fitted around each value and read off there. */
 
 /**
- * How far a value counts against its neighbour. For short runs LLaMA-Factory's weight (`extras/ploting.py`), which grows
- * with the number of values, so that a handful of values is hardly smoothed; for long ones a window of 1 % of the run.
+ * How much a value counts against its neighbour. For short runs it follows LLaMA-Factory's weight w (`extras/ploting.py`),
+ * which grows with the number of values, so that a handful is hardly smoothed; as values on both sides count, half its
+ * window does: 1 - 2 (1 - w). For long runs the window is 1 % of the run.
  */
 function neighbourWeight(count: number): number {
   const short = 1.8 * (1 / (1 + Math.exp(-0.05 * count)) - 0.5);
-  return Math.max(short, 1 - 100 / Math.max(count, 1));
+  return Math.max(0, 2 * short - 1, 1 - 100 / Math.max(count, 1));
 }
 
 /** Sums over the values on one side: weights w^d, times distance d, times d squared; and the values times w^d and d w^d. */
