@@ -66,6 +66,7 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/registry.ts',
         'data/read-rows.ts',
         'data/preview.ts',
+        'data/proof.ts',
         'data/stats.ts',
         'data/sequence-store.ts',
         'data/spill-file.ts',

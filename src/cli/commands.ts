@@ -49,6 +49,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/data-plan.ts'),
   },
   {
+    name: 'data proof',
+    summary: 'Prove that what is trained is what is asked at inference',
+    load: () => import('./commands/data-proof.ts'),
+  },
+  {
     name: 'data prepare',
     summary: 'Tokenise data sets once, for many runs',
     load: () => import('./commands/data-prepare.ts'),

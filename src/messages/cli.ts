@@ -175,3 +175,22 @@ export const prepareTexts = {
   written: (f: { folder: string; rows_valid: number; rows_read: number; identity: string }) =>
     `${f.folder}: ${f.rows_valid} of ${f.rows_read} rows written (sha256 of all that made them: ${f.identity})`,
 };
+
+/** Words of `fettle data proof`. */
+export const proofTexts = {
+  template: 'template',
+  compared: "compared with the model's own",
+  yes: 'yes',
+  no: 'no',
+  conversations: 'conversations',
+  sequences: 'sequences',
+  turns: 'trained turns',
+  splits: 'splits between prompt and answer',
+  own: 'turns in a sequence of their own',
+  refused: 'rows that the template refuses',
+  proven: 'Every prompt at inference is how the trained ids begin.',
+  broken: (counts: Readonly<Record<string, number>>) =>
+    `mismatches: ${Object.entries(counts)
+      .map(([kind, count]) => `${kind} ${count}`)
+      .join(', ')}`,
+};

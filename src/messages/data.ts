@@ -151,6 +151,31 @@ export const dataMessages = {
   'train-test-leak': (f: { where: string; other: string }) =>
     `${f.where}: the row stands in the training data too: ${f.other}`,
 
+  // Mismatches of the proof. `turn` is the index of the message, -1 for the whole row.
+  'proof-ids': (f: {
+    where: string;
+    turn: number;
+    token: number;
+    ours: number | undefined;
+    theirs: number | undefined;
+  }) =>
+    `${f.where}: the ids must be those of the rendering, got ${f.ours ?? 'none'} instead of ${f.theirs ?? 'none'} at token ${f.token}`,
+  'proof-prefix': (f: { where: string; turn: number; token: number; text: string }) =>
+    `${f.where}: messages[${f.turn}]: the prompt at inference must be how the trained ids begin, got another token at ${f.token}: ${quote(f.text)}`,
+  'proof-end': (f: { where: string; turn: number; token: number; end: string }) =>
+    `${f.where}: each answer must end with a trained ${quote(f.end)}, got none after token ${f.token}`,
+  'proof-header': (f: { where: string; turn: number; header: string }) =>
+    `${f.where}: no header of an answer may follow the last turn, got ${quote(f.header)}`,
+  'proof-model-template': (f: {
+    where: string;
+    turn: number;
+    byte: number;
+    ours: string;
+    theirs: string;
+    template: string;
+  }) =>
+    `${f.where}: messages[${f.turn}]: template ${f.template} differs from the model's own at byte ${f.byte}: ${quote(f.ours)} instead of ${quote(f.theirs)}`,
+
   'bad-rows': (f: {
     problems: readonly string[];
     total: number;
