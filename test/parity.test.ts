@@ -158,11 +158,13 @@ describe.each(parityCases())('%s', (name) => {
     await expectGradients(fullMethod(opened.model, opened.stored), plan, golden.full, fromDigest);
   });
 
-  it('fifty steps of AdamW on the adapter', async () => {
-    await expectTraining(recordedLora(opened, golden), golden.training);
-  });
+  const { training, fullTraining, modulesToSave, trainableTokens } = golden;
 
-  const { fullTraining, modulesToSave, trainableTokens } = golden;
+  if (training) {
+    it('fifty steps of AdamW on the adapter', async () => {
+      await expectTraining(recordedLora(opened, golden), training);
+    });
+  }
 
   if (fullTraining) {
     it('fifty steps of AdamW on all weights', async () => {

@@ -43,6 +43,31 @@ LLAMA3_SCALING = {
     "original_max_position_embeddings": 32,
 }
 
+# What follows is kept small: logits and gradients only, since the optimiser steps are the same for all families.
+SMALL = {
+    "vocab_size": 64,
+    "torch_dtype": "float32",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "use_cache": True,
+}
+BRIEF = {"training": False, "lora": {"r": 2, "lora_alpha": 4}}
+
+
+def gpt_neox(**changes):
+    return {
+        "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", **SMALL, "hidden_size": 32,
+        "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64,
+        "layer_norm_eps": 1e-5, "rotary_pct": 0.25, "rotary_emb_base": 10000, "hidden_act": "gelu",
+        "use_parallel_residual": True, "tie_word_embeddings": False, **changes,
+    }
+
+
+# model_type -> (pattern, replacement) from transformers' names to those of published files and adapters
+PUBLISHED = {
+    "gpt_neox": [(r"^lm_head\.", "embed_out.")],
+}
+
 # name -> (config, lengths of the rows, further keys of the case)
 CASES = {
     "llama": {"config": llama()},
@@ -88,5 +113,13 @@ CASES = {
         "lora": {"target_modules": ["q_proj", "v_proj", "down_proj"]},
     },
     "qwen3": {"config": qwen3(num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, attention_bias=False)},
+    "gpt-neox": {"config": gpt_neox(), **BRIEF},
+    "gpt-neox-serial": {
+        "config": gpt_neox(
+            use_parallel_residual=False, rotary_pct=1.0, rotary_emb_base=500, hidden_act="gelu_new", tie_word_embeddings=True,
+            num_attention_heads=2,
+        ),
+        **BRIEF,
+    },
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

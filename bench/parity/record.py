@@ -9,6 +9,7 @@ float64: the tolerances that the tests use stand above that. --full also writes 
 import argparse
 import json
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -20,7 +21,7 @@ import transformers
 from safetensors.numpy import save_file
 from transformers.trainer_pt_utils import get_parameter_names
 
-from cases import CASES
+from cases import CASES, PUBLISHED
 from tiny_model import digest, hash_key, hash_words, to_base64, weight
 
 SEED = 20261121
@@ -50,14 +51,21 @@ def make_rows(case, label, lengths, vocab_size):
     return rows
 
 
-def load(folder, dtype):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
+def load(folder, dtype, attention):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
 
 
-def write_model(folder, case, config):
+def published(name, model_type):
+    """The name that published files and adapters give a parameter, where transformers has renamed it."""
+    for pattern, replacement in PUBLISHED.get(model_type, []):
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def write_model(folder, config):
     """A float32 checkpoint of the generated weights, rounded to the case's own dtype first."""
     (folder / "config.json").write_text(json.dumps(config))
-    shapes = {n: tuple(p.shape) for n, p in transformers.AutoModelForCausalLM.from_config(
+    shapes = {published(n, config["model_type"]): tuple(p.shape) for n, p in transformers.AutoModelForCausalLM.from_config(
         transformers.AutoConfig.from_pretrained(folder)).named_parameters()}
     stored = DTYPES[config["torch_dtype"]]
     tensors = {n: torch.from_numpy(weight(SEED, n, s)).to(stored).float().numpy() for n, s in shapes.items()}
@@ -73,7 +81,9 @@ def without_casts(model):
     """Takes out the casts to float32 that transformers makes whatever the model's dtype is."""
 
     def norm_forward(self, x):
-        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+        epsilon = getattr(self, "variance_epsilon", None) or self.eps
+        gain = 1 + self.weight if "Gemma" in type(self).__name__ else self.weight
+        return gain * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon))
 
     for module in model.modules():
         kind = type(module).__name__
@@ -91,6 +101,14 @@ def without_casts(model):
 
             module.forward = rotary
     return model
+
+
+def softmax(x, dim=None, _stacklevel=3, dtype=None, plain=F.softmax):
+    """Eager attention asks for float32 probabilities, which would round those of float64."""
+    return plain(x, dim, _stacklevel, None if x.dtype == torch.float64 else dtype)
+
+
+F.softmax = softmax
 
 
 def in_float64(model):
@@ -135,7 +153,8 @@ def plain_name(name):
 
 
 def trained(model):
-    return {plain_name(n): p for n, p in model.named_parameters() if p.requires_grad}
+    kind = model.config.model_type
+    return {published(plain_name(n), kind): p for n, p in model.named_parameters() if p.requires_grad}
 
 
 def with_adapter(model, **lora):
@@ -230,8 +249,9 @@ def record(name, spec, full):
     lora = spec.get("lora", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        shapes, checksum = write_model(folder, name, config)
-        base = lambda: load(folder, torch.float32)
+        shapes, checksum = write_model(folder, config)
+        attention = spec.get("attention", "sdpa")
+        base = lambda: load(folder, torch.float32, attention)
         adapted = lambda **more: with_adapter(base(), **{**lora, **more})
 
         def all_trainable():
@@ -285,10 +305,11 @@ def record(name, spec, full):
         result["full"] = {**part, "gradients": digests(grads)}
         whole_tensors.update({f"full.gradient.{n}": t for n, t in grads.items()})
 
-        part, final = compare_training(adapted, batches)
-        result["training"] = {"optimiser": OPTIMISER, "schedule": "linear", "steps": TRAIN_STEPS, "batches": batches,
-                              **part, "final": digests(final)}
-        whole_tensors.update({f"lora.final.{n}": t for n, t in final.items()})
+        if spec.get("training", True):
+            part, final = compare_training(adapted, batches)
+            result["training"] = {"optimiser": OPTIMISER, "schedule": "linear", "steps": TRAIN_STEPS, "batches": batches,
+                                  **part, "final": digests(final)}
+            whole_tensors.update({f"lora.final.{n}": t for n, t in final.items()})
 
         for extra in spec.get("also", []):
             if extra == "full-training":
@@ -333,8 +354,8 @@ def main():
         print(json.dumps({
             "case": name, "bytes": path.stat().st_size, "logits": result["logits"]["torchFloat32"],
             "lora": result["lora"]["torchFloat32"], "full": result["full"]["torchFloat32"],
-            "training": result["training"]["torchFloat64"],
-            "loss": [result["training"]["losses"][0], result["training"]["losses"][-1]],
+            **({"training": result["training"]["torchFloat64"],
+                "loss": [result["training"]["losses"][0], result["training"]["losses"][-1]]} if "training" in result else {}),
             "lead": result["greedy"]["smallestLead"], **extra}), flush=True)
 
 

@@ -5,6 +5,7 @@ is that of src/util/hash.ts.
 """
 import base64
 import math
+import re
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ def uniform(key: int, count: int) -> np.ndarray:
 def weight(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """f32 of the given shape: norms around 1, everything else around 0 with a spread that keeps activations near 1."""
     u = uniform(hash_key(seed, name), math.prod(shape))
-    if name.endswith("norm.weight"):
+    if re.search(r"(norm|ln_[a-z0-9]+)\.weight$", name):
         values = 1 + 0.5 * u
     elif name.endswith(".bias"):
         values = 0.5 * u

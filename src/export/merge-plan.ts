@@ -55,8 +55,16 @@ export interface MergePlan {
   readonly vocabularySize?: number;
 }
 
-const headName = 'lm_head.weight';
-const embeddingNames = ['model.embed_tokens.weight', 'transformer.wte.weight', 'gpt_neox.embed_in.weight'];
+/** Input embeddings of the families, each with the head that goes with it. */
+const tableNames: readonly TiedNames[] = [
+  { embedding: 'model.embed_tokens.weight', head: 'lm_head.weight' },
+  { embedding: 'transformer.wte.weight', head: 'lm_head.weight' },
+  { embedding: 'wte.weight', head: 'lm_head.weight' },
+  { embedding: 'gpt_neox.embed_in.weight', head: 'embed_out.weight' },
+  { embedding: 'transformer.word_embeddings.weight', head: 'lm_head.weight' },
+  { embedding: 'model.tok_embeddings.weight', head: 'output.weight' },
+  { embedding: 'transformer.embedding.word_embeddings.weight', head: 'transformer.output_layer.weight' },
+];
 
 function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
@@ -72,6 +80,8 @@ class MergePlanner {
   readonly model: string;
   readonly tensors: Map<string, PlannedTensor>;
   readonly changed = new Set<string>();
+  /** Input embedding and head; undefined where the base has no embedding of a name that is known. */
+  readonly tables: TiedNames | undefined;
   /** The tied pair while head and embedding are still one. */
   tied: TiedNames | undefined;
   parted: TiedNames | undefined;
@@ -81,10 +91,10 @@ class MergePlanner {
     this.tensors = new Map(
       [...base.tensors].map(([name, source]) => [name, { source, changes: [], dtype: source.dtype }]),
     );
-    const embedding = embeddingNames.find((name) => base.tensors.has(name));
-    if (embedding !== undefined && (saysTied || !base.tensors.has(headName))) {
-      this.tied = { embedding, head: headName };
-      this.tensors.delete(headName);
+    this.tables = tableNames.find(({ embedding }) => base.tensors.has(embedding));
+    if (this.tables !== undefined && (saysTied || !base.tensors.has(this.tables.head))) {
+      this.tied = this.tables;
+      this.tensors.delete(this.tables.head);
     }
   }
 
@@ -121,7 +131,7 @@ class MergePlanner {
     const tensor = this.planned(adapter, name, name);
     const { shape } = tensor.source;
     // Embedding and head may have grown by added tokens; everything else keeps its shape.
-    const grows = name === headName || embeddingNames.includes(name);
+    const grows = name === this.tables?.head || name === this.tables?.embedding;
     const fits =
       shape.length === source.shape.length && shape.every((size, i) => size === source.shape[i] || (grows && i === 0));
     if (!fits) throw this.misfit(adapter, name, shape, source.shape);
@@ -163,8 +173,8 @@ class MergePlanner {
 
   /** Rows of the embedding where they differ from the base's; head and embedding must then have grown alike. */
   grownVocabulary(base: Checkpoint, adapters: readonly OpenedPeftAdapter[]): number | undefined {
-    const embedding = embeddingNames.find((name) => base.tensors.has(name));
-    if (embedding === undefined) return undefined;
+    if (this.tables === undefined) return undefined;
+    const { embedding, head: headName } = this.tables;
     const rows = this.tensors.get(embedding)!.source.shape[0]!;
     const head = this.tensors.get(headName);
     if (head && head.source.shape[0] !== rows && adapters.length > 0) {

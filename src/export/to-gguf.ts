@@ -135,8 +135,8 @@ function turnedHeads(name: string, model: Model, architecture: string): number |
 
 /** llama3's scaled frequencies as divisors of the plain ones. */
 function ropeFactors(model: Model): GgufTensor[] {
-  const { rope } = model;
-  if (rope.scaling.type !== 'llama3') return [];
+  const rope = model.ropes[0];
+  if (rope?.scaling.type !== 'llama3') return [];
   const plain = inverseFrequencies({ ...rope, scaling: { type: 'default' } }, 0);
   const scaled = inverseFrequencies(rope, 0);
   const factors = plain.map((frequency, i) => frequency / scaled[i]!);
@@ -157,7 +157,7 @@ function architectureMetadata(model: Model, config: JsonObject, architecture: st
     const value = config[key];
     return typeof value === 'number' ? value : fallback;
   };
-  const { scaling } = model.rope;
+  const { scaling, theta } = model.ropes[0]!;
   // llama.cpp has no window for these: within the window the result is the same.
   const window =
     config['use_sliding_window'] === false
@@ -174,7 +174,7 @@ function architectureMetadata(model: Model, config: JsonObject, architecture: st
     ['attention.value_length', { type: 'uint32', value: model.headDim }],
     ['attention.layer_norm_rms_epsilon', { type: 'float32', value: number('rms_norm_eps', 1e-6) }],
     ['rope.dimension_count', { type: 'uint32', value: model.headDim }],
-    ['rope.freq_base', { type: 'float32', value: model.rope.theta }],
+    ['rope.freq_base', { type: 'float32', value: theta }],
     ['vocab_size', { type: 'uint32', value: model.vocabularySize }],
   ];
   if (scaling.type === 'linear') {
@@ -219,7 +219,10 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const config = await readJsonObject(configFile);
   const { model, checkpoint } = await openModelFolder(options.model);
   const architecture = model.modelType === 'mistral' ? 'llama' : model.modelType;
-  if (model.rope.scaling.type === 'dynamic') {
+  if (!['llama', 'qwen2', 'qwen3'].includes(architecture)) {
+    throw new UnsupportedError('gguf-unsupported', { file: configFile, what: `model_type "${model.modelType}"` });
+  }
+  if (model.ropes[0]!.scaling.type === 'dynamic') {
     throw new UnsupportedError('gguf-unsupported', { file: configFile, what: 'dynamic rope scaling' });
   }
   const adapters = [];

@@ -1,6 +1,6 @@
 /** Runs decoding steps: tokens in, logits of each row's last token out, caches kept. Knows nothing of sampling. */
 import { type ModelFolder, weightLocator } from '../checkpoint/index.ts';
-import { ropeTables } from '../nn/index.ts';
+import { positionValues } from '../nn/index.ts';
 import { compile, type CompileOptions, float32, int64, type Program, type TensorValue } from '../runtime/index.ts';
 import { tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { decodeNames, decodeOutputs } from './decode-graph.ts';
@@ -94,13 +94,9 @@ export class Decoder {
       last.push(ids.length - 1);
     });
     const lengths = counts.map((_, b) => this.length(first + b));
-    const { cos, sin } = ropeTables(model.rope, counts, lengths);
-    const half = model.rope.dimensions / 2;
     const feeds: Record<string, TensorValue> = {
       ...this.fixed,
       [decodeNames.tokenIds]: int64(ids),
-      [decodeNames.ropeCos]: float32(cos, [total, 1, half]),
-      [decodeNames.ropeSin]: float32(sin, [total, 1, half]),
       [decodeNames.lengths]: int64(lengths),
       [decodeNames.cacheSteps]: int64(Array.from({ length: this.cache.capacity }, (_, i) => i)),
       [decodeNames.lastTokens]: int64(last),
@@ -108,6 +104,9 @@ export class Decoder {
       token_slot: int64(tokenSlot),
       steps: int64(Array.from({ length: longest }, (_, i) => i)),
     };
+    for (const { name, shape, values } of positionValues(model.ropes, counts, lengths)) {
+      feeds[name] = values instanceof Float32Array ? float32(values, shape) : int64(values, shape);
+    }
     const moved = tokenRowInputs(this.method.movedTokenIds, ids, model.vocabularySize);
     for (const [name, { shape, values }] of Object.entries(moved)) feeds[name] = int64(values, shape);
     for (let layer = 0; layer < model.layerCount; layer++) {

@@ -3,7 +3,7 @@
  * positions and a gated SiLU MLP. Each family's file says which of its parts are there.
  */
 import * as g from '../graph/index.ts';
-import type { RopeConfig } from '../nn/index.ts';
+import { type RopeConfig, turn } from '../nn/index.ts';
 import type { AttentionSource, LinearModule, Model, ParameterShape, ParameterSource } from './family.ts';
 
 export interface DecoderConfig {
@@ -71,8 +71,8 @@ export function decoder(config: DecoderConfig): Model {
       g.reshape(source.linear(`${name}.${part}_proj`, x, config.qkvBias), ['N', count, headDim]);
     const normed = (part: 'q' | 'k', count: number): g.Node =>
       config.headNorm ? norm(source, `${name}.${part}_norm`, heads(part, count)) : heads(part, count);
-    const q = g.rotary(normed('q', headCount), positions.cos, positions.sin);
-    const k = g.rotary(normed('k', kvHeadCount), positions.cos, positions.sin);
+    const q = turn(normed('q', headCount), positions.rotations[0]!);
+    const k = turn(normed('k', kvHeadCount), positions.rotations[0]!);
     const mixed = positions.attend(index, q, k, heads('v', kvHeadCount), {
       scale: 1 / Math.sqrt(headDim),
       window: config.windows[index],
@@ -96,7 +96,7 @@ export function decoder(config: DecoderConfig): Model {
     kvHeadCount,
     headDim,
     maxPositions: config.maxPositions,
-    rope: config.rope,
+    ropes: [config.rope],
     tiesEmbeddings: config.tiesEmbeddings,
     inputEmbedding: embedding,
     outputModule: output,

@@ -1,5 +1,5 @@
 /** What every model family provides, and what it may ask of the tuning method and of the attention that is used. */
-import type { AttentionOptions, RopeConfig } from '../nn/index.ts';
+import type { AttentionOptions, RopeConfig, Rotation } from '../nn/index.ts';
 import type { Node } from '../graph/index.ts';
 
 /** Parameters as nodes. The tuning method implements it: a model file never knows what is trained. */
@@ -8,17 +8,19 @@ export interface ParameterSource {
   parameter(name: string): Node;
   /** Rows of an embedding table [V, D] at token ids int64[N]: f32[N, D]. */
   embedding(name: string, ids: Node): Node;
-  /** x f32[N, in] through the linear module (its weight [out, in], its bias if `bias`): f32[N, out]. */
-  linear(module: string, x: Node, bias?: boolean): Node;
+  /**
+   * x f32[N, in] through the linear module: its weight [out, in], or [in, out] if `transposed`, and its bias if `bias`;
+   * f32[N, out].
+   */
+  linear(module: string, x: Node, bias?: boolean, transposed?: boolean): Node;
   /** Logits f32[R, V] through the output module, whose weight may be the embedding table `tiedTo`. */
   outputLogits(module: string, x: Node, tiedTo: string | undefined): Node;
 }
 
 /** Attention and positions as nodes: training uses padded rows, decoding a cache. */
 export interface AttentionSource {
-  /** f32[N, 1, E/2]. */
-  readonly cos: Node;
-  readonly sin: Node;
+  /** Tables of the model's `ropes`, in their order. */
+  readonly rotations: readonly Rotation[];
   /** q f32[N, H, E], k and v f32[N, K, E], positions already turned in: f32[N, H x E]. */
   attend(layer: number, q: Node, k: Node, v: Node, options: AttentionOptions): Node;
 }
@@ -35,6 +37,8 @@ export interface LinearModule {
   readonly name: string;
   readonly inputs: number;
   readonly outputs: number;
+  /** The weight is stored [in, out] (GPT-2's Conv1D; PEFT's `fan_in_fan_out`). */
+  readonly transposed?: boolean;
 }
 
 /** One checkpoint's model: sizes read from its `config.json`, and its graph. */
@@ -48,15 +52,16 @@ export interface Model {
   readonly headDim: number;
   /** Longest sequence of the config (`max_position_embeddings`). */
   readonly maxPositions: number;
-  readonly rope: RopeConfig;
+  /** Rotations of positions that its layers use; none where positions are learned or biases of the scores. */
+  readonly ropes: readonly RopeConfig[];
   readonly tiesEmbeddings: boolean;
   /** Name of the input embedding module and of the output module. */
   readonly inputEmbedding: string;
   readonly outputModule: string;
   readonly parameters: readonly ParameterShape[];
   readonly linearModules: readonly LinearModule[];
-  /** Token ids int64[N] to f32[N, D]. */
-  embed(source: ParameterSource, ids: Node): Node;
+  /** Token ids int64[N] at `positions` int64[N] of their sequences to f32[N, D]. */
+  embed(source: ParameterSource, ids: Node, positions: Node): Node;
   /** One layer, f32[N, D] to f32[N, D]. */
   layer(source: ParameterSource, attention: AttentionSource, index: number, x: Node): Node;
   /** Final norm and output layer on chosen rows: f32[R, D] to f32[R, V]. */

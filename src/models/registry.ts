@@ -2,12 +2,19 @@
 import { UnsupportedError } from '../errors.ts';
 import type { Model, ModelReader } from './family.ts';
 import { ConfigReader } from './config-reader.ts';
+import { gptNeox } from './gpt_neox.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
-const families: Readonly<Record<string, ModelReader>> = { llama, mistral, qwen2, qwen3 };
+const families: Readonly<Record<string, ModelReader>> = {
+  gpt_neox: gptNeox,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+};
 
 /** The `model_type` values that can be loaded. */
 export const modelTypes: readonly string[] = Object.keys(families);

@@ -4,17 +4,39 @@ import type { ConfigReader } from './config-reader.ts';
 
 const supported = 'default, linear, dynamic, llama3';
 
-/** Reads theta and scaling; `headDim` elements turn. */
-export function readRope(reader: ConfigReader, headDim: number, defaultTheta: number): RopeConfig {
+/** How a family names and uses a part of each head that turns. */
+export interface PartialRope {
+  /** Share of a head's elements that turn where the config says nothing. */
+  readonly defaultShare: number;
+  /** Names that older files give share and theta. */
+  readonly shareField?: string;
+  readonly thetaField?: string;
+}
+
+/**
+ * Reads theta and scaling; `headDim` elements turn, or a share of them where the family has such: it must then give
+ * `partial`, and any share but 1 is refused otherwise.
+ */
+export function readRope(
+  reader: ConfigReader,
+  headDim: number,
+  defaultTheta: number,
+  partial?: PartialRope,
+): RopeConfig {
   const parameters = reader.object('rope_parameters') ?? reader.object('rope_scaling');
   const theta = parameters?.json['rope_theta']
     ? parameters.positive('rope_theta')
-    : reader.positive('rope_theta', defaultTheta);
-  const partial = parameters?.json['partial_rotary_factor'] ?? reader.json['partial_rotary_factor'];
-  if (partial !== undefined && partial !== null && partial !== 1) {
-    reader.unsupported('partial_rotary_factor', partial, '1');
+    : reader.positive(partial?.thetaField ?? 'rope_theta', defaultTheta);
+  const shareField = partial?.shareField ?? 'partial_rotary_factor';
+  const share = parameters?.json['partial_rotary_factor']
+    ? parameters.positive('partial_rotary_factor')
+    : reader.positive(shareField, partial?.defaultShare ?? 1);
+  if (share !== 1 && partial === undefined) reader.unsupported('partial_rotary_factor', share, '1');
+  const dimensions = Math.floor(headDim * share);
+  if (share > 1 || dimensions < 2 || dimensions % 2 !== 0) {
+    reader.unsupported(shareField, share, `a share of the ${headDim} elements of a head that is an even number`);
   }
-  return { theta, dimensions: headDim, scaling: readScaling(reader, parameters) };
+  return { theta, dimensions, scaling: readScaling(reader, parameters) };
 }
 
 function readScaling(reader: ConfigReader, parameters: ConfigReader | undefined): RopeScaling {

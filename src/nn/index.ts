@@ -1,4 +1,12 @@
 export { inverseFrequencies, type RopeConfig, type RopeScaling, type RopeTables, ropeTables } from './rope.ts';
+export {
+  type Positions,
+  positionInputs,
+  type PositionValues,
+  positionValues,
+  type Rotation,
+  turn,
+} from './positions.ts';
 export { attention, type AttentionOptions, type RowLayout, rowLayoutInputs } from './attention.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
 export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';

@@ -8,12 +8,14 @@ import {
   writeCheckpoint,
   writeJsonFile,
 } from '../formats/index.ts';
-import { type ModelConfigJson, tinyModelShapes, tinyWeight } from './tiny-weights.ts';
+import { type ModelConfigJson, type TensorShapes, tinyModelShapes, tinyWeight } from './tiny-weights.ts';
 
 /** What tiny model to write. */
 export interface TinyModel {
-  /** A `config.json` of llama, mistral, qwen2 or qwen3, in either of Hugging Face's forms. */
+  /** A `config.json` in either of Hugging Face's forms. */
   readonly config: ModelConfigJson;
+  /** Names and shapes of its tensors; left out: those of llama, mistral, qwen2 and qwen3 by the config. */
+  readonly shapes?: TensorShapes;
   /** Equal seeds give equal weights. */
   readonly seed: number;
   /** Left out: what `dtype` or `torch_dtype` of the config says, else F32. */
@@ -45,7 +47,7 @@ export async function writeTinyModel(folder: string, model: TinyModel): Promise<
   const dtype = model.dtype ?? dtypeOf(model.config);
   await mkdir(folder, { recursive: true });
   await writeJsonFile(join(folder, 'config.json'), model.config);
-  const tensors = [...tinyModelShapes(model.config)].map(([name, shape]): TensorSource => ({
+  const tensors = [...(model.shapes ?? tinyModelShapes(model.config))].map(([name, shape]): TensorSource => ({
     name,
     dtype,
     shape,

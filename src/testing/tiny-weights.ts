@@ -69,7 +69,7 @@ export function tinyWeight(seed: number, name: string, shape: readonly number[])
   const key = hashKey(seed, name);
   let centre = 0;
   let spread = 3 / Math.sqrt(shape.at(-1) ?? 1);
-  if (name.endsWith('norm.weight')) {
+  if (/(norm|ln_[a-z0-9]+)\.weight$/.test(name)) {
     centre = 1;
     spread = 0.5;
   } else if (name.endsWith('.bias')) spread = 0.5;

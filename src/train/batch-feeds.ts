@@ -1,7 +1,7 @@
 /** A batch of sequences as the tensors that the loss graph takes: tokens one after the other, without padding. */
 import type { Sequence } from '../data/index.ts';
 import type { Model } from '../models/index.ts';
-import { ropeTables } from '../nn/index.ts';
+import { positionValues } from '../nn/index.ts';
 import { float32, int64, type TensorValue } from '../runtime/index.ts';
 import { type DropoutSite, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { hashKey, mix32 } from '../util/index.ts';
@@ -43,12 +43,8 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     }
     start += lengths[i]!;
   });
-  const { cos, sin } = ropeTables(model.rope, lengths);
-  const half = model.rope.dimensions / 2;
   const feeds: Record<string, TensorValue> = {
     [batchInputs.tokenIds]: int64(ids),
-    [batchInputs.ropeCos]: float32(cos, [tokens, 1, half]),
-    [batchInputs.ropeSin]: float32(sin, [tokens, 1, half]),
     slot_token: int64(slotToken),
     token_slot: int64(tokenSlot),
     steps: int64(Array.from({ length: longest }, (_, i) => i)),
@@ -56,6 +52,9 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     labels: int64(labels, [labels.length, 1]),
     label_weights: float32(Float32Array.from(weights), [weights.length, 1]),
   };
+  for (const { name, shape, values } of positionValues(model.ropes, lengths)) {
+    feeds[name] = values instanceof Float32Array ? float32(values, shape) : int64(values, shape);
+  }
   for (const [name, { shape, values }] of Object.entries(
     tokenRowInputs(method.movedTokenIds, ids, model.vocabularySize),
   )) {

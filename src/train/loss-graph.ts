@@ -1,27 +1,26 @@
 /** The forward graph of a training step: batch inputs, model, loss on labelled rows, with cuts between groups of layers. */
 import * as g from '../graph/index.ts';
 import type { Model, ParameterSource } from '../models/index.ts';
-import { attention, labelledRowInputs, rowLayoutInputs, weightedCrossEntropy } from '../nn/index.ts';
+import { attention, labelledRowInputs, positionInputs, rowLayoutInputs, weightedCrossEntropy } from '../nn/index.ts';
 
 /** Names of the batch's tensors that only this file and `batch-feeds.ts` know. */
-export const batchInputs = { tokenIds: 'token_ids', ropeCos: 'rope_cos', ropeSin: 'rope_sin' } as const;
+export const batchInputs = { tokenIds: 'token_ids' } as const;
 
 /**
  * Sum of weight x cross-entropy over the labelled rows of a batch, f32[1, 1].
  * Cut 0 stands after the embedding, the next ones after every `layersPerSegment` layers.
  */
 export function buildLoss(model: Model, source: ParameterSource, layersPerSegment: number): g.Node {
-  const half = model.rope.dimensions / 2;
   const layout = rowLayoutInputs();
   const labelled = labelledRowInputs();
+  const { ids: places, rotations } = positionInputs(model.ropes);
   const positions = {
-    cos: g.input(batchInputs.ropeCos, 'float32', ['N', 1, half]),
-    sin: g.input(batchInputs.ropeSin, 'float32', ['N', 1, half]),
+    rotations,
     attend: (_layer: number, q: g.Node, k: g.Node, v: g.Node, options: Parameters<typeof attention>[4]) =>
       attention(q, k, v, layout, options),
   };
   let cuts = 0;
-  let x: g.Node = g.cut(model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N'])), cuts++);
+  let x: g.Node = g.cut(model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']), places), cuts++);
   for (let layer = 0; layer < model.layerCount; layer++) {
     x = model.layer(source, positions, layer, x);
     const last = layer === model.layerCount - 1;

@@ -45,8 +45,8 @@ export function frozenParameters(
       const table = movedNode(name);
       return table ? g.gather(table, ids) : g.cast(g.gather(storedNode(name), ids), 'float32');
     },
-    linear: (module, x, bias) => {
-      const product = g.matmul(x, parameter(`${module}.weight`), { transposeB: true });
+    linear: (module, x, bias, transposed) => {
+      const product = g.matmul(x, parameter(`${module}.weight`), { transposeB: transposed !== true });
       return bias ? g.add(product, parameter(`${module}.bias`)) : product;
     },
     outputLogits: (module, x, tiedTo) => {

@@ -73,7 +73,7 @@ export function withLora(
   };
   return {
     ...base,
-    linear: (name, x, bias) => adapted(name, x, base.linear(name, x, bias)),
+    linear: (name, x, bias, transposed) => adapted(name, x, base.linear(name, x, bias, transposed)),
     outputLogits: (name, x, tiedTo) => adapted(name, x, base.outputLogits(name, x, tiedTo)),
   };
 }

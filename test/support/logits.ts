@@ -2,7 +2,7 @@
 import * as g from '../../src/graph/index.ts';
 import { type ModelFolder, weightLocator } from '../../src/checkpoint/index.ts';
 import type { Sequence } from '../../src/data/index.ts';
-import { attention, rowLayoutInputs } from '../../src/nn/index.ts';
+import { attention, positionInputs, rowLayoutInputs } from '../../src/nn/index.ts';
 import { compile, type CompileOptions, type TensorValue } from '../../src/runtime/index.ts';
 import { batchFeeds } from '../../src/train/batch-feeds.ts';
 import { batchInputs } from '../../src/train/loss-graph.ts';
@@ -19,14 +19,13 @@ export async function batchLogits(
   const { model } = folder;
   const source = method.source(false);
   const layout = rowLayoutInputs();
-  const half = model.rope.dimensions / 2;
+  const { ids: places, rotations } = positionInputs(model.ropes);
   const positions = {
-    cos: g.input(batchInputs.ropeCos, 'float32', ['N', 1, half]),
-    sin: g.input(batchInputs.ropeSin, 'float32', ['N', 1, half]),
+    rotations,
     attend: (_layer: number, q: g.Node, k: g.Node, v: g.Node, how: Parameters<typeof attention>[4]) =>
       attention(q, k, v, layout, how),
   };
-  let x = model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']));
+  let x = model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']), places);
   for (let layer = 0; layer < model.layerCount; layer++) x = model.layer(source, positions, layer, x);
   const program = await compile({ logits: model.logits(source, x) }, weightLocator(folder), options);
   try {

@@ -22,7 +22,8 @@ export const testCompileOptions = { device: 'cpu', threads: 1 } as const;
 /** Writes the case's model (with its config in either form) into a temporary folder and opens it. */
 export async function openTinyModel(golden: ParityGolden, config: ModelConfigJson): Promise<ModelFolder> {
   const folder = await mkdtemp(join(tmpdir(), 'fettle-parity-'));
-  await writeTinyModel(folder, { config, seed: golden.weights.seed, shards: golden.shards });
+  const { seed, shapes } = golden.weights;
+  await writeTinyModel(folder, { config, seed, shapes: new Map(Object.entries(shapes)), shards: golden.shards });
   return openModelFolder(folder);
 }
 
@@ -86,7 +87,7 @@ export async function trainAsRecorded(
   golden: ParityGolden,
   decays?: (name: string) => boolean,
 ): Promise<{ losses: number[]; gradNorms: number[] }> {
-  const { optimiser, steps, batches } = golden.training;
+  const { optimiser, steps, batches } = golden.training!;
   const optimizer = adamw(engine.parameters, {
     beta1: optimiser.betas[0],
     beta2: optimiser.betas[1],
