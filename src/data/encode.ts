@@ -47,7 +47,9 @@ function firstTokenAt(starts: Uint32Array, place: number): number {
 }
 
 function beginsWith(ids: Int32Array, prefix: Int32Array): boolean {
-  return prefix.length <= ids.length && prefix.every((id, i) => ids[i] === id);
+  if (prefix.length > ids.length) return false;
+  for (let i = 0; i < prefix.length; i++) if (ids[i] !== prefix[i]) return false;
+  return true;
 }
 
 /**
@@ -69,11 +71,11 @@ export function encodeWithBoundaries(
   let rest = encodePart(0, text.length);
   for (const boundary of boundaries) {
     if (boundary <= from || boundary >= text.length) continue;
-    const before = encodePart(from, boundary);
-    const isClean =
-      beginsWith(rest.ids, before.ids) && firstTokenAt(rest.starts, boundary - from) === before.ids.length;
+    const part = text.slice(from, boundary);
+    const before = from === 0 ? tokenizer.encode(part) : tokenizer.encodeContinuation(part);
+    const isClean = beginsWith(rest.ids, before) && firstTokenAt(rest.starts, boundary - from) === before.length;
     if (isClean) continue;
-    parts.push({ encoding: before, from });
+    parts.push({ encoding: encodePart(from, boundary), from });
     splits.push(boundary);
     from = boundary;
     rest = encodePart(from, text.length);

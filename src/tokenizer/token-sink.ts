@@ -3,6 +3,8 @@ export class TokenSink {
   ids = new Int32Array(256);
   /** Units covered by each token: bytes where the model reads bytes, else UTF-16 units. */
   lengths = new Int32Array(256);
+  /** Where each token begins in the whole text, where that is asked for. */
+  starts = new Uint32Array(256);
   count = 0;
 
   push(id: number, length: number): void {
@@ -17,8 +19,11 @@ export class TokenSink {
     const capacity = Math.max(this.ids.length * 2, this.count + more);
     const ids = new Int32Array(capacity);
     const lengths = new Int32Array(capacity);
+    const starts = new Uint32Array(capacity);
     ids.set(this.ids);
     lengths.set(this.lengths);
+    starts.set(this.starts);
+    this.starts = starts;
     this.ids = ids;
     this.lengths = lengths;
   }

@@ -151,6 +151,7 @@ class FileTokenizer implements Tokenizer {
   private readonly lengthsAreBytes: boolean;
   private readonly usesByteFallback: boolean;
   private readonly usesByteCharacters: boolean;
+  private readonly sink = new TokenSink();
   private writtenFiles: ReadonlyMap<string, Uint8Array> | undefined;
 
   constructor(sources: TokenizerSources) {
@@ -212,21 +213,27 @@ class FileTokenizer implements Tokenizer {
   }
 
   encode(text: string): Int32Array {
-    return this.run(text, false, undefined);
+    this.run(text, false, false);
+    return this.sink.ids.slice(0, this.sink.count);
   }
 
   encodeContinuation(text: string): Int32Array {
-    return this.run(text, true, undefined);
+    this.run(text, true, false);
+    return this.sink.ids.slice(0, this.sink.count);
   }
 
   encodeWithOffsets(text: string): Encoding {
-    const starts: number[] = [];
-    return { ids: this.run(text, false, starts), starts: Uint32Array.from(starts) };
+    return this.encodeBoth(text, false);
   }
 
   encodeContinuationWithOffsets(text: string): Encoding {
-    const starts: number[] = [];
-    return { ids: this.run(text, true, starts), starts: Uint32Array.from(starts) };
+    return this.encodeBoth(text, true);
+  }
+
+  private encodeBoth(text: string, continues: boolean): Encoding {
+    this.run(text, continues, true);
+    const { ids, starts, count } = this.sink;
+    return { ids: ids.slice(0, count), starts: starts.slice(0, count) };
   }
 
   encodeWithSpecialTokens(text: string): Int32Array {
@@ -245,96 +252,82 @@ class FileTokenizer implements Tokenizer {
     return result;
   }
 
-  /** Encodes a text; `starts`, where given, receives the place of each token. */
-  private run(text: string, continues: boolean, starts: number[] | undefined): Int32Array {
-    const sink = new TokenSink();
-    for (const section of sectionsOf(text, this.rawFinder)) {
-      if (section.token === undefined) {
-        const whole = section.from === 0 && section.to === text.length;
-        const piece = whole ? text : text.slice(section.from, section.to);
-        this.encodeSection(piece, section.from, continues && section.from === 0, sink, starts);
+  /** Encodes a text into the sink. */
+  private run(text: string, continues: boolean, wantsStarts: boolean): void {
+    const { sink } = this;
+    sink.count = 0;
+    for (const { from, to, token } of sectionsOf(text, this.rawFinder)) {
+      if (token === undefined) {
+        const piece = from === 0 && to === text.length ? text : text.slice(from, to);
+        this.encodeSection(piece, from, continues && from === 0, wantsStarts);
       } else {
-        sink.push(section.token.id, 0);
-        starts?.push(section.from);
+        sink.push(token.id, 0);
+        sink.starts[sink.count - 1] = from;
       }
     }
-    return sink.ids.slice(0, sink.count);
   }
 
   /** Encodes text without raw added tokens, which begins at `base` of the whole. */
-  private encodeSection(
-    text: string,
-    base: number,
-    continues: boolean,
-    sink: TokenSink,
-    starts: number[] | undefined,
-  ): void {
-    const aligned = starts === undefined ? undefined : this.normalizeAligned(text, !continues);
+  private encodeSection(text: string, base: number, continues: boolean, wantsStarts: boolean): void {
+    const { sink } = this;
+    const aligned = wantsStarts ? this.normalizeAligned(text, !continues) : undefined;
     const normalized = aligned?.text ?? this.normalize(text, !continues);
-    const originOf = (index: number): number => base + (aligned?.starts?.[index] ?? index);
-    for (const section of sectionsOf(normalized, this.normalizedFinder)) {
-      if (section.token !== undefined) {
-        sink.push(section.token.id, 0);
-        starts?.push(originOf(section.from));
+    for (const { from, to, token } of sectionsOf(normalized, this.normalizedFinder)) {
+      if (token !== undefined) {
+        sink.push(token.id, 0);
+        sink.starts[sink.count - 1] = base + (aligned?.starts?.[from] ?? from);
         continue;
       }
-      const piece = normalized.slice(section.from, section.to);
+      const piece = from === 0 && to === normalized.length ? normalized : normalized.slice(from, to);
       const words: Words = {
         text: piece,
         starts: undefined,
         bounds: [0, piece.length],
-        isBeginning: base === 0 && section.from === 0,
-        allowPrefix: !(continues && section.from === 0),
-        wantsStarts: starts !== undefined,
+        isBeginning: base === 0 && from === 0,
+        allowPrefix: !(continues && from === 0),
+        wantsStarts,
       };
       for (const step of this.preTokenizers.steps) step(words);
-      const first = sink.count;
-      for (let w = 0; w < words.bounds.length; w += 2) {
-        const from = words.bounds[w]!;
-        const to = words.bounds[w + 1]!;
-        if (to <= from) continue;
-        const before = sink.count;
-        this.model.append(words.text, from, to, sink);
-        if (starts === undefined) continue;
-        this.placeTokens(words, from, before, sink, (index) => starts.push(originOf(section.from + index)));
+      const { bounds } = words;
+      for (let w = 0; w < bounds.length; w += 2) {
+        if (bounds[w + 1]! <= bounds[w]!) continue;
+        const first = sink.count;
+        this.model.append(words.text, bounds[w]!, bounds[w + 1]!, sink);
+        if (wantsStarts) this.placeTokens(words, bounds[w]!, first, from, base, aligned?.starts);
       }
-      if (starts !== undefined)
-        for (let i = starts.length; i < sink.count && first < sink.count; i++) starts.push(base);
     }
   }
 
-  /** Gives the index in the section where each token of one word begins. */
+  /** Notes where each token of one word begins: in the words' text, then in the section, then in the whole text. */
   private placeTokens(
     words: Words,
     from: number,
     firstToken: number,
-    sink: TokenSink,
-    put: (index: number) => void,
+    sectionStart: number,
+    base: number,
+    normalizedStarts: Uint32Array | undefined,
   ): void {
-    const originOf = (index: number): number => {
-      if (words.starts === undefined) return index;
-      return words.starts[Math.min(index, words.starts.length - 1)] ?? 0;
-    };
+    const { sink, lengthsAreBytes } = this;
+    const { text, starts: wordStarts } = words;
     let position = from;
-    if (!this.lengthsAreBytes) {
-      for (let i = firstToken; i < sink.count; i++) {
-        put(originOf(position));
-        position += sink.lengths[i]!;
-      }
-      return;
-    }
-    // Walk characters beside bytes: a token that begins inside a character begins where the character does.
-    let bytesBefore = 0;
-    let bytePosition = 0;
+    let bytesBehind = 0;
     for (let i = firstToken; i < sink.count; i++) {
-      for (;;) {
-        const width = position < words.text.length ? utf8LengthAt(words.text, position) : Infinity;
-        if (bytesBefore + width > bytePosition) break;
-        bytesBefore += width;
-        position += width === 4 ? 2 : 1;
+      if (lengthsAreBytes) {
+        // A token that begins inside a character begins where the character does.
+        while (bytesBehind > 0 && position < text.length) {
+          const width = text.charCodeAt(position) < 0x80 ? 1 : utf8LengthAt(text, position);
+          if (width > bytesBehind) break;
+          bytesBehind -= width;
+          position += width === 4 ? 2 : 1;
+        }
       }
-      put(originOf(position));
-      bytePosition += sink.lengths[i]!;
+      let place = position;
+      if (wordStarts !== undefined) place = wordStarts[Math.min(place, wordStarts.length - 1)] ?? 0;
+      place += sectionStart;
+      if (normalizedStarts !== undefined) place = normalizedStarts[Math.min(place, normalizedStarts.length - 1)] ?? 0;
+      sink.starts[i] = base + place;
+      if (lengthsAreBytes) bytesBehind += sink.lengths[i]!;
+      else position += sink.lengths[i]!;
     }
   }
 

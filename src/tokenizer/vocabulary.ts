@@ -12,17 +12,23 @@ export function readVocabulary(value: unknown, place: Place): Vocabulary {
   const object = asObject(value, place);
   const ids = new Map<string, number>();
   const pieces: (string | undefined)[] = [];
-  for (const piece in object) {
-    const id = asTokenId(object[piece], at(place, JSON.stringify(piece)));
-    if (piece.length > maxPieceLength)
+  for (const piece of Object.keys(object)) {
+    const id = object[piece];
+    // Places are spelled out only for messages: there are a hundred thousand pieces.
+    if (typeof id !== 'number' || !(id >= 0 && id < maxTokenId) || !Number.isInteger(id)) {
+      asTokenId(id, at(place, JSON.stringify(piece)));
+      continue;
+    }
+    if (piece.length > maxPieceLength) {
       invalid(at(place, `[${id}]`), `a piece of at most ${maxPieceLength} characters`, `${piece.length}`);
-    if (pieces[id] !== undefined)
+    }
+    if (pieces[id] !== undefined) {
       invalid(at(place, JSON.stringify(piece)), 'an id of its own', `${id}, which "${pieces[id]}" has`);
+    }
     // Filling holes keeps the array dense in memory; ids are bounded, so a hostile one costs at most 8 MB.
     while (pieces.length < id) pieces.push(undefined);
     pieces[id] = piece;
     ids.set(piece, id);
-    if (ids.size > maxTokenId) invalid(place, `at most ${maxTokenId} pieces`, 'more');
   }
   return { ids, pieces };
 }
