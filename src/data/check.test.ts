@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RandomStream } from '../util/index.ts';
 import { characterEncoder } from './character-encoder.fixture.ts';
-import { checkData, type CheckRule, type Finding } from './check.ts';
+import { checkData, type CheckRule, type Finding, fixData } from './check.ts';
 import { lintText } from './lint-rules.ts';
 import { NearDuplicateFinder } from './near-duplicates.ts';
+import { repairText } from './repair.ts';
 import type { DataSettings } from './settings.ts';
 
 let folder: string;
@@ -239,6 +240,49 @@ describe('data check', () => {
       '{"instruction": "Key?", "output": "It is hf_abcdefghijklmnopqrstuv."}\n',
     );
     expect((await check())[0]!.message).toMatch(/that may be someone's: "hf_a\*{8}"$/);
+  });
+});
+
+describe('data check --fix', () => {
+  it('writes a copy without errors and duplicates, damaged characters and white space repaired', async () => {
+    const row = (output: string, more: object = {}): string =>
+      JSON.stringify({ instruction: `Say ${output.length}`, output, ...more });
+    await writeFile(
+      join(folder, 'data.jsonl'),
+      [
+        row('Café “x”', { id: 1 }),
+        row('cafÃ© â€œxâ€\u009d Ã©tÃ©'),
+        row(' a \n'),
+        row('b\u0000c'),
+        '{"instruction": "a"}',
+        '{',
+        row('Café “x”', { id: 1 }),
+      ].join('\n'),
+    );
+    const findings: Finding[] = [];
+    const fixed = await fixData(join(folder, 'fixed'), settings({}), {}, (finding) => findings.push(finding));
+    expect(fixed).toEqual([
+      { dataset: 'data.jsonl', file: join(folder, 'fixed/data.jsonl'), rows: 4, left_out: 3, changed: 3 },
+    ]);
+    const rows = (await readFile(fixed[0]!.file, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { output: string; id?: number });
+    expect(rows.map(({ output }) => output)).toEqual(['Café “x”', 'café “x” été', 'a', 'bc']);
+    expect(rows[0]!.id).toBe(1);
+    // What is left has nothing to repair.
+    const again = await fixData(
+      join(folder, 'twice'),
+      settings({ dataset: ['fixed/data.jsonl'] }),
+      {},
+      () => undefined,
+    );
+    expect(again[0]).toMatchObject({ rows: 4, left_out: 0, changed: 0 });
+    expect(findings.map(({ rule }) => rule)).toContain('bad-json');
+  });
+  it('leaves sound text of other scripts alone', () => {
+    for (const text of ['Ünïcödé', '«Ça»', 'É…', '“é”', '你好', 'naïve – fiancée', '😀\r\n\t'])
+      expect(repairText(text)).toBe(text);
   });
 });
 

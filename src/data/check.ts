@@ -3,7 +3,9 @@
  * row is not what it should be. Nothing stops it: a finding names file, line and the place inside the row.
  */
 import { createHash } from 'node:crypto';
+import { basename, join } from 'node:path';
 import { messageText } from '../errors.ts';
+import { writeAtomically } from '../formats/index.ts';
 import type { MessageFields } from '../messages/index.ts';
 import type { Conversation, Message } from '../template/index.ts';
 import type { DatasetEntry } from './dataset-entry.ts';
@@ -13,6 +15,7 @@ import { NearDuplicateFinder, normalizeForComparison } from './near-duplicates.t
 import type { Notice } from './notice.ts';
 import { encodeExample, readRows, type ReadRow } from './read-rows.ts';
 import { resolveDatasets } from './registry.ts';
+import { repairRow } from './repair.ts';
 import type { RowEncoder } from './row-encoder.ts';
 import { type DropRule, placeText, problemText, type RowPlace } from './row.ts';
 import type { DataSettings } from './settings.ts';
@@ -253,30 +256,112 @@ class PointerFinder {
   }
 }
 
+/** A row and what was found in it. */
+export interface CheckedRow {
+  readonly place: RowPlace;
+  /** As it stands in the file; undefined where it could not be read. */
+  readonly value: unknown;
+  readonly isEvaluation: boolean;
+  readonly findings: readonly Finding[];
+}
+
 async function* checkDatasets(
   entries: readonly DatasetEntry[],
   settings: DataSettings,
   checker: Checker,
   isEvaluation: boolean,
   notices: Notice[],
-): AsyncGenerator<Finding> {
+): AsyncGenerator<CheckedRow> {
   for await (const group of readRows(entries, settings, notices)) {
-    for (const row of group) yield* checker.check(row, isEvaluation);
+    for (const row of group) {
+      const { place, value } = row;
+      yield { place, value, isEvaluation, findings: checker.check(row, isEvaluation) };
+    }
   }
 }
 
 /**
- * All findings of the data sets of a config, row by row, those of `eval_dataset` last (with leaks from training data).
+ * All rows of the data sets of a config with their findings, those of `eval_dataset` last (with leaks from training data).
  * @throws what `resolveDatasets` and `readRows` throw; rows are never refused.
  */
-export async function* checkData(
+export async function* checkRows(
   settings: DataSettings,
   options: CheckOptions = {},
   notices: Notice[] = [],
-): AsyncGenerator<Finding> {
+): AsyncGenerator<CheckedRow> {
   const entries = await resolveDatasets(settings.dataset, settings.dataset_dir, notices);
   const evaluation = await resolveDatasets(settings.eval_dataset, settings.dataset_dir, notices);
   const checker = new Checker(settings, options);
   yield* checkDatasets(entries, settings, checker, false, notices);
   yield* checkDatasets(evaluation, settings, checker, true, notices);
+}
+
+/** All findings, row by row. @throws as `checkRows`. */
+export async function* checkData(
+  settings: DataSettings,
+  options: CheckOptions = {},
+  notices: Notice[] = [],
+): AsyncGenerator<Finding> {
+  for await (const { findings } of checkRows(settings, options, notices)) yield* findings;
+}
+
+/** What `fixData` has written. */
+export interface FixedFile {
+  readonly dataset: string;
+  readonly file: string;
+  readonly rows: number;
+  readonly left_out: number;
+  readonly changed: number;
+}
+
+/**
+ * Checks, and writes a corrected copy of each data set of `dataset` as JSONL into `folder` (whole or not at all): rows with
+ * an error and exact duplicates left out, damaged characters and white space around answers repaired.
+ * @returns the files; the findings go to `onFinding`.
+ */
+export async function fixData(
+  folder: string,
+  settings: DataSettings,
+  options: CheckOptions,
+  onFinding: (finding: Finding) => void,
+  notices: Notice[] = [],
+): Promise<FixedFile[]> {
+  const rows = checkRows(settings, options, notices);
+  const fixed: FixedFile[] = [];
+  let next = await rows.next();
+  while (next.done !== true && !next.value.isEvaluation) {
+    const { dataset } = next.value.place;
+    const file = join(
+      folder,
+      `${basename(dataset)
+        .replace(/(\.(json|jsonl|csv|tsv|txt|parquet|arrow|gz|zst))+$/i, '')
+        .replaceAll(/[^\w.-]+/g, '_')}.jsonl`,
+    );
+    const counts = { rows: 0, left_out: 0, changed: 0 };
+    await writeAtomically(file, async (handle) => {
+      let lines: string[] = [];
+      for (
+        ;
+        next.done !== true && next.value.place.dataset === dataset && !next.value.isEvaluation;
+        next = await rows.next()
+      ) {
+        next.value.findings.forEach(onFinding);
+        const repaired = repairRow(next.value.value, next.value.findings);
+        if (repaired.value === undefined) {
+          counts.left_out++;
+          continue;
+        }
+        counts.rows++;
+        if (repaired.changed) counts.changed++;
+        lines.push(JSON.stringify(repaired.value));
+        if (lines.length < 1000) continue;
+        await handle.write(`${lines.join('\n')}\n`);
+        lines = [];
+      }
+      if (lines.length > 0) await handle.write(`${lines.join('\n')}\n`);
+    });
+    fixed.push({ dataset, file, ...counts });
+  }
+  for (; next.done !== true; next = await rows.next()) next.value.findings.forEach(onFinding);
+  return fixed;
 }

@@ -1,5 +1,6 @@
 export { batchCount, type BatchSettings, planBatches } from './batches.ts';
-export { checkData, type CheckOptions, type CheckRule, type Finding } from './check.ts';
+export { checkData, type CheckOptions, type CheckRule, type Finding, fixData, type FixedFile } from './check.ts';
+export { repairText } from './repair.ts';
 export { type ConvertedRow, convertRow, type DataStage, detectFormat, type RowReading } from './convert-row.ts';
 export {
   type Columns,

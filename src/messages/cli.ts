@@ -129,6 +129,8 @@ export const checkTexts = {
   /** The message names file and line itself. */
   finding: (f: { rule: string; severity: string; message: string }) => `${f.message} [${f.severity}: ${f.rule}]`,
   summary: (errors: number, warnings: number) => `${errors} errors, ${warnings} warnings`,
+  fixed: (f: { file: string; rows: number; left_out: number; changed: number }) =>
+    `${f.file}: ${f.rows} rows written, ${f.changed} of them repaired, ${f.left_out} left out`,
 };
 
 /** Words of `fettle plan`. */

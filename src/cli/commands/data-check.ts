@@ -1,5 +1,5 @@
 /** `fettle data check`: what is wrong with the rows, or looks so. Exit code 1 where an error was found, for CI. */
-import { checkData, type Finding, type Notice, openTextTools } from '../../data/index.ts';
+import { checkData, type Finding, fixData, type FixedFile, type Notice, openTextTools } from '../../data/index.ts';
 import { checkTexts } from '../../messages/cli.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
 import { loadCommandConfig } from '../config-arguments.ts';
@@ -7,7 +7,13 @@ import { printNotices } from '../data-arguments.ts';
 
 export const command: Command = {
   usage: configUsage,
-  flags: [jsonFlag],
+  flags: [
+    {
+      flags: '--fix <folder>',
+      description: 'write corrected copies there: bad and duplicate rows left out, damage repaired',
+    },
+    jsonFlag,
+  ],
   notes: ['Without model_name_or_path, lengths and trained tokens are not checked.'],
   async run(context) {
     const { out } = context;
@@ -24,15 +30,23 @@ export const command: Command = {
     const notices: Notice[] = [];
     const findings: Finding[] = [];
     let [errors, warnings] = [0, 0];
-    for await (const finding of checkData(config, options, notices)) {
+    const add = (finding: Finding): void => {
       if (finding.severity === 'error') errors++;
       else warnings++;
       if (json) findings.push(finding);
       else out.line(out.style(finding.severity === 'error' ? 'red' : 'yellow', checkTexts.finding(finding)));
-    }
+    };
+    const folder = context.options['fix'];
+    let fixed: readonly FixedFile[] = [];
+    if (typeof folder === 'string') fixed = await fixData(folder, config, options, add, notices);
+    else for await (const finding of checkData(config, options, notices)) add(finding);
     printNotices(context, notices);
-    if (json) out.json({ findings });
-    else out.line(checkTexts.summary(errors, warnings));
+    if (json) {
+      out.json(typeof folder === 'string' ? { findings, fixed } : { findings });
+    } else {
+      out.line(checkTexts.summary(errors, warnings));
+      for (const file of fixed) out.line(checkTexts.fixed(file));
+    }
     return errors > 0 ? 1 : 0;
   },
 };
