@@ -38,6 +38,8 @@ export type PreTokenizer = (words: Words) => void;
 export interface PreTokenizers {
   readonly steps: readonly PreTokenizer[];
   readonly endsInBytes: boolean;
+  /** Further steps whose result depends on each word alone, so that it can be remembered with the word's tokens. */
+  readonly wordwise: readonly PreTokenizer[];
 }
 
 type Behavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
@@ -212,6 +214,7 @@ const known = [
 interface Stage {
   readonly steps: readonly PreTokenizer[];
   readonly toBytes?: boolean;
+  readonly addsPrefix?: boolean;
 }
 
 function readBehavior(value: unknown, place: Place): Behavior {
@@ -229,11 +232,11 @@ function readStages(value: unknown, place: Place, depth: number): Stage[] {
   switch (type as (typeof known)[number]) {
     case 'ByteLevel': {
       const steps: PreTokenizer[] = [];
-      if (optionalBoolean(config['add_prefix_space'], at(place, 'add_prefix_space'), true))
-        steps.push(prefixStep(' ', 'always'));
+      const addsPrefix = optionalBoolean(config['add_prefix_space'], at(place, 'add_prefix_space'), true);
+      if (addsPrefix) steps.push(prefixStep(' ', 'always'));
       if (optionalBoolean(config['use_regex'], at(place, 'use_regex'), true))
         steps.push(splitStep(regex(gpt2Pattern), 'Isolated', false));
-      return [{ steps, toBytes: true }];
+      return [{ steps, toBytes: true, addsPrefix }];
     }
     case 'Split': {
       const { pattern } = readPattern(config['pattern'], at(place, 'pattern'));
@@ -250,7 +253,7 @@ function readStages(value: unknown, place: Place, depth: number): Stage[] {
       return [{ steps: [splitStep(new RegExp(punctuation, 'gu'), behavior, false)] }];
     }
     case 'Metaspace':
-      return [{ steps: metaspaceSteps(config, place) }];
+      return [{ steps: metaspaceSteps(config, place), addsPrefix: true }];
     case 'Whitespace':
       return [{ steps: [splitStep(rustWords, 'Removed', true)] }];
     case 'WhitespaceSplit':
@@ -289,9 +292,18 @@ function readStages(value: unknown, place: Place, depth: number): Stage[] {
  */
 export function readPreTokenizers(value: unknown, place: Place): PreTokenizers {
   const stages = readStages(value, place, 0);
-  const endsInBytes = stages.at(-1)?.toBytes === true && stages.filter((stage) => stage.toBytes === true).length === 1;
-  const steps = stages.flatMap((stage, i) =>
-    stage.toBytes === true && !(endsInBytes && i === stages.length - 1) ? [...stage.steps, byteStep] : stage.steps,
-  );
-  return { steps, endsInBytes };
+  const firstBytes = stages.findIndex((stage) => stage.toBytes === true);
+  const endsInBytes = firstBytes === stages.length - 1 && firstBytes >= 0;
+  if (firstBytes < 0 || endsInBytes)
+    return { steps: stages.flatMap((stage) => stage.steps), endsInBytes, wordwise: [] };
+  const expand = (stage: Stage): readonly PreTokenizer[] =>
+    stage.toBytes === true ? [...stage.steps, byteStep] : stage.steps;
+  const after = stages.slice(firstBytes + 1);
+  if (after.some((stage) => stage.addsPrefix === true))
+    return { steps: stages.flatMap(expand), endsInBytes, wordwise: [] };
+  return {
+    steps: stages.slice(0, firstBytes + 1).flatMap((stage) => stage.steps),
+    endsInBytes,
+    wordwise: [byteStep, ...after.flatMap(expand)],
+  };
 }

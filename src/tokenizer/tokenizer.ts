@@ -16,6 +16,7 @@ import { type TokenModel, TokenSink } from './token-sink.ts';
 import { readUnigram } from './unigram.ts';
 import type { Vocabulary } from './vocabulary.ts';
 import { readWordLevel, readWordPiece } from './word-piece.ts';
+import { wordwiseModel } from './wordwise-model.ts';
 
 /** Ids and, for each, the UTF-16 index in the text where it begins (i32[T], u32[T]). */
 export interface Encoding {
@@ -140,6 +141,7 @@ class FileTokenizer implements Tokenizer {
   readonly specialIds: ReadonlySet<number>;
   private readonly sources: TokenizerSources;
   private readonly model: LoadedModel;
+  private readonly wordModel: TokenModel;
   private readonly normalizers: readonly Normalizer[];
   private readonly preTokenizers: PreTokenizers;
   private readonly decoder: readonly DecoderStep[] | undefined;
@@ -162,6 +164,8 @@ class FileTokenizer implements Tokenizer {
     this.preTokenizers = readPreTokenizers(json['pre_tokenizer'], at(place, 'pre_tokenizer'));
     const { model, kind } = readModel(json['model'], at(place, 'model'), this.preTokenizers.endsInBytes);
     this.model = model;
+    const { wordwise } = this.preTokenizers;
+    this.wordModel = wordwise.length === 0 ? model : wordwiseModel(wordwise, model);
     this.lengthsAreBytes = this.preTokenizers.endsInBytes && kind === 'BPE';
     this.decoder = readDecoder(json['decoder'], at(place, 'decoder'));
     const decoderText = JSON.stringify(json['decoder'] ?? null);
@@ -292,7 +296,7 @@ class FileTokenizer implements Tokenizer {
       for (let w = 0; w < bounds.length; w += 2) {
         if (bounds[w + 1]! <= bounds[w]!) continue;
         const first = sink.count;
-        this.model.append(words.text, bounds[w]!, bounds[w + 1]!, sink);
+        this.wordModel.append(words.text, bounds[w]!, bounds[w + 1]!, sink);
         if (wantsStarts) this.placeTokens(words, bounds[w]!, first, from, base, aligned?.starts);
       }
     }
