@@ -5,6 +5,14 @@ export { gradientOf, operations, rebuild } from './operations.ts';
 export { cutNodes, substitute } from './transform.ts';
 export { formatNode, printGraph } from './print.ts';
 export { type Bindings, peakBytes, tensorBytes } from './memory.ts';
+export {
+  type EightBitLayout,
+  expandedRows,
+  type FourBitLayout,
+  type FourBitType,
+  fourBitValues,
+  type QuantizedLayout,
+} from './quantized.ts';
 export { verify } from './verify.ts';
 export {
   add,

@@ -1,0 +1,62 @@
+/**
+ * Frozen weights in 4 or 8 bits as graphs see them: how their numbers are laid out, and the values of the 4-bit codes.
+ * NF4 is from QLoRA (Dettmers et al. 2023); layouts and values are those of bitsandbytes.
+ */
+
+/** What a 4-bit code means. */
+export type FourBitType = 'nf4' | 'fp4';
+
+/** A weight [out, in] in 4-bit codes, high half of each byte first, with one scale for each block of values in row-major order. */
+export interface FourBitLayout {
+  readonly dtype: FourBitType;
+  readonly shape: readonly [outputs: number, inputs: number];
+  /** Values that share a scale. */
+  readonly blockSize: number;
+  /** Scales that share a scale of their own; undefined where the scales stand in f32. */
+  readonly nestedBlockSize?: number | undefined;
+}
+
+/** A weight [out, in] in signed bytes, with one scale for each row: the largest magnitude, which 127 stands for. */
+export interface EightBitLayout {
+  readonly dtype: 'int8';
+  readonly shape: readonly [outputs: number, inputs: number];
+}
+
+export type QuantizedLayout = FourBitLayout | EightBitLayout;
+
+const fp4Twelfths = [0, 0.0625, 8, 12, 4, 6, 2, 3];
+
+/** The value of each 4-bit code, between -1 and 1. */
+export const fourBitValues: Readonly<Record<FourBitType, Float32Array>> = {
+  nf4: Float32Array.of(
+    -1,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1,
+  ),
+  fp4: Float32Array.from([...fp4Twelfths, ...fp4Twelfths.map((value) => 0 - value)], (value) => value / 12),
+};
+
+/** Bytes of f32 that a product expands at a time: large beside the product's own blocks, small beside a large model's weight. */
+const maxChunkBytes = 64 * 1024 * 1024;
+
+/** The rows of a weight that a product expands at a time, in order: whole blocks each. */
+export function expandedRows({ shape: [outputs, inputs], ...layout }: QuantizedLayout): [begin: number, end: number][] {
+  const blockSize = layout.dtype === 'int8' ? 1 : layout.blockSize;
+  const wanted = Math.max(1, Math.ceil((outputs * inputs * 4) / maxChunkBytes));
+  const rows = Math.ceil(outputs / wanted);
+  if ((rows * inputs) % blockSize !== 0 || (rows * inputs) % 4 !== 0) return [[0, outputs]];
+  return Array.from({ length: Math.ceil(outputs / rows) }, (_, i) => [i * rows, Math.min(outputs, (i + 1) * rows)]);
+}
