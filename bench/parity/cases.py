@@ -44,6 +44,7 @@ LLAMA3_SCALING = {
 }
 
 # What follows is kept small: logits and gradients only, since the optimiser steps are the same for all families.
+# torch gives the embedding of a padding token no gradient: none is named.
 SMALL = {
     "vocab_size": 64,
     "torch_dtype": "float32",
@@ -60,6 +61,20 @@ def gpt_neox(**changes):
         "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64,
         "layer_norm_eps": 1e-5, "rotary_pct": 0.25, "rotary_emb_base": 10000, "hidden_act": "gelu",
         "use_parallel_residual": True, "tie_word_embeddings": False, **changes,
+    }
+
+
+def gpt2(**changes):
+    return {
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", **SMALL, "n_embd": 32, "n_layer": 2, "n_head": 4,
+        "n_inner": 56, "n_positions": 40, "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new", **changes,
+    }
+
+
+def phi3(**changes):
+    return {
+        "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", **BASE, **SMALL, "original_max_position_embeddings": 64,
+        "sliding_window": None, "pad_token_id": None, **changes,
     }
 
 
@@ -121,5 +136,13 @@ CASES = {
         ),
         **BRIEF,
     },
+    "gpt2": {"config": gpt2(), "training": False, "lora": {"r": 2, "lora_alpha": 4, "fan_in_fan_out": True}},
+    "gpt2-scaled": {
+        "config": gpt2(n_layer=3, n_inner=None, n_embd=24, scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False),
+        "training": False,
+        "lora": {"r": 2, "lora_alpha": 4, "fan_in_fan_out": True, "target_modules": ["c_attn", "c_fc"]},
+    },
+    "phi3": {"config": phi3(num_key_value_heads=2), **BRIEF},
+    "phi3-window-partial": {"config": phi3(sliding_window=6, partial_rotary_factor=0.5), **BRIEF},
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

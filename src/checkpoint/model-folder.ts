@@ -1,7 +1,14 @@
 /** A Hugging Face model folder opened: its config understood, its weights checked against it and ready to be mapped. */
 import { join } from 'node:path';
 import { FormatError } from '../errors.ts';
-import { type Checkpoint, isFloatDtype, openCheckpoint, readJsonObject, type StoredDtype } from '../formats/index.ts';
+import {
+  type Checkpoint,
+  isFloatDtype,
+  openCheckpoint,
+  readJsonObject,
+  type StoredDtype,
+  withModelNames,
+} from '../formats/index.ts';
 import { type Model, readModel } from '../models/index.ts';
 import type { WeightLocator } from '../runtime/index.ts';
 import type { StoredWeight } from '../tuning/index.ts';
@@ -28,7 +35,7 @@ const dtypes: Partial<Record<StoredDtype, StoredWeight['dtype']>> = {
 export async function openModelFolder(folder: string): Promise<ModelFolder> {
   const configFile = join(folder, 'config.json');
   const model = readModel(configFile, await readJsonObject(configFile));
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = withModelNames(await openCheckpoint(folder));
   const stored = new Map<string, StoredWeight>();
   const missing: string[] = [];
   for (const { name, shape } of model.parameters) {

@@ -12,6 +12,7 @@ import {
   isAdapterFolder,
   type JsonObject,
   openCheckpoint,
+  withModelNames,
   openPeftAdapter,
   readError,
   readJsonObject,
@@ -235,7 +236,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
   await checkTarget(options);
   if (await isAdapterFolder(options.model)) throw new FormatError('export-base-is-adapter', { folder: options.model });
   const config = await readJsonObject(join(options.model, 'config.json'));
-  const base = await openCheckpoint(options.model);
+  const base = withModelNames(await openCheckpoint(options.model));
   const adapters = [];
   for (const folder of options.adapters ?? []) adapters.push(await openPeftAdapter(folder));
   const plan = planMerge(base, adapters, config['tie_word_embeddings'] === true);

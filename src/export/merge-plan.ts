@@ -59,7 +59,6 @@ export interface MergePlan {
 const tableNames: readonly TiedNames[] = [
   { embedding: 'model.embed_tokens.weight', head: 'lm_head.weight' },
   { embedding: 'transformer.wte.weight', head: 'lm_head.weight' },
-  { embedding: 'wte.weight', head: 'lm_head.weight' },
   { embedding: 'gpt_neox.embed_in.weight', head: 'embed_out.weight' },
   { embedding: 'transformer.word_embeddings.weight', head: 'lm_head.weight' },
   { embedding: 'model.tok_embeddings.weight', head: 'output.weight' },

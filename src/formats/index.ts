@@ -1,4 +1,5 @@
 export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
+export { withModelNames } from './published-names.ts';
 export { type Checkpoint, openCheckpoint, requireTensor, weightsFileName, weightsIndexName } from './checkpoint.ts';
 export { freeDiskBytes, readError, requireDiskSpace, writeError } from './file-errors.ts';
 export { type GgmlType, ggmlBlock, ggmlBytes, quantizeGgml } from './gguf-quantize.ts';

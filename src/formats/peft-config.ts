@@ -224,6 +224,8 @@ export interface NewPeftConfig {
   readonly baseModel: string;
   readonly modulesToSave?: readonly string[];
   readonly useRslora?: boolean;
+  /** The adapted weights are stored [in, out] (GPT-2's Conv1D). */
+  readonly fanInFanOut?: boolean;
   /** Module name (`embed_tokens`) -> token ids. */
   readonly trainableTokens?: Readonly<Record<string, readonly number[]>>;
 }
@@ -239,7 +241,7 @@ export function newPeftConfig(settings: NewPeftConfig): PeftConfig {
     auto_mapping: null,
     base_model_name_or_path: settings.baseModel,
     bias: 'none',
-    fan_in_fan_out: false,
+    fan_in_fan_out: settings.fanInFanOut ?? false,
     inference_mode: true,
     init_lora_weights: true,
     layers_pattern: null,

@@ -1,13 +1,17 @@
-/** The fields of `config.json` that llama, mistral, qwen2 and qwen3 share. */
+/** The fields of `config.json` that Llama and the families near it share. */
 import { ConfigReader } from './config-reader.ts';
 import type { DecoderConfig } from './decoder.ts';
-import { readRope } from './rope-config.ts';
+import { type PartialRope, readRope } from './rope-config.ts';
 
 /** What differs between the families. */
 export interface DecoderVariant {
   readonly modelType: string;
   readonly defaultTheta?: number;
   readonly defaultTies?: boolean;
+  readonly defaultPositions?: number;
+  readonly defaultEpsilon?: number;
+  /** Where only a share of a head's elements turns. */
+  readonly partialRope?: PartialRope;
   readonly qkvBias: (reader: ConfigReader) => boolean;
   readonly outputBias?: (reader: ConfigReader) => boolean;
   readonly mlpBias?: (reader: ConfigReader) => boolean;
@@ -38,9 +42,9 @@ export function readDecoderConfig(file: string, json: unknown, variant: DecoderV
     headCount,
     kvHeadCount,
     headDim,
-    maxPositions: reader.size('max_position_embeddings', 2048),
-    normEpsilon: reader.positive('rms_norm_eps', 1e-6),
-    rope: readRope(reader, headDim, variant.defaultTheta ?? 10_000),
+    maxPositions: reader.size('max_position_embeddings', variant.defaultPositions ?? 2048),
+    normEpsilon: reader.positive('rms_norm_eps', variant.defaultEpsilon ?? 1e-6),
+    rope: readRope(reader, headDim, variant.defaultTheta ?? 10_000, variant.partialRope),
     tiesEmbeddings: reader.boolean('tie_word_embeddings', variant.defaultTies ?? false),
     qkvBias: variant.qkvBias(reader),
     outputBias: variant.outputBias?.(reader) ?? false,

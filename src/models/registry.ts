@@ -2,16 +2,20 @@
 import { UnsupportedError } from '../errors.ts';
 import type { Model, ModelReader } from './family.ts';
 import { ConfigReader } from './config-reader.ts';
+import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
 const families: Readonly<Record<string, ModelReader>> = {
+  gpt2,
   gpt_neox: gptNeox,
   llama,
   mistral,
+  phi3,
   qwen2,
   qwen3,
 };

@@ -224,6 +224,7 @@ async function saveAdapter(
       targetModules: peftTargets(config, model),
       modulesToSave: config.additional_target,
       useRslora: config.use_rslora,
+      fanInFanOut: targetNames(config, { model }).some(({ transposed }) => transposed),
       baseModel: baseModel(config),
       ...tokenSettings(config, model),
     });
