@@ -48,5 +48,5 @@ export function partialCheckpointName(step: number, kind: 'unfinished' | 'remove
 
 /** Whether a name in a run folder is something that a killed process left: half a checkpoint or a temporary file. */
 export function isLeftover(name: string): boolean {
-  return partialPattern.test(name) || /\.\d+\.[0-9a-f]{8}\.tmp$/.test(name);
+  return partialPattern.test(name) || /\.\d+\.[0-9a-f]{8}\.tmp$/.test(name) || /^run\.lock(\.[0-9a-f]{8})+$/.test(name);
 }

@@ -1,5 +1,5 @@
 /** One writer per run folder: a lock file that names its process, so that one left by a dead process is recognised. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -25,7 +25,7 @@ interface Holder extends ProcessIdentity {
 
 /** A holder whose owner is dead ends within 3 s: so long a new start waits for it. */
 const orphanGraceMs = 5_000;
-const orphanPollMs = 50;
+const retryMs = 50;
 
 async function readHolder(path: string): Promise<{ text: string; holder: Holder | undefined } | undefined> {
   let text: string;
@@ -69,22 +69,16 @@ export async function runLockHolder(folder: string): Promise<ProcessIdentity | u
 export async function acquireRunLock(folder: string, owner?: ProcessIdentity): Promise<RunLock> {
   const path = runPaths(folder).lock;
   const madeFolder = (await mkdir(folder, { recursive: true })) !== undefined;
-  const own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   const holder: Holder = { ...processIdentity(), owner: owner ?? null };
-  await writeFile(own, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
   const giveUp = Date.now() + orphanGraceMs;
-  try {
-    for (;;) {
-      try {
-        await linkOrCopy(own, path);
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      await removeStale(folder, path, giveUp);
+  while (!(await take(folder, path, holder))) {
+    const found = await readHolder(path);
+    if (found?.holder !== undefined && (await isHeld(folder, found.holder))) {
+      const { pid, owner: itsOwner } = found.holder;
+      const endsByItself = itsOwner !== null && !isRunning(itsOwner) && Date.now() < giveUp;
+      if (!endsByItself) throw new RunError('run-locked', { dir: folder, pid });
     }
-  } finally {
-    await rm(own, { force: true });
+    await sleep(retryMs);
   }
   return {
     async release() {
@@ -94,36 +88,50 @@ export async function acquireRunLock(folder: string, owner?: ProcessIdentity): P
   };
 }
 
-/** A link appears with its content or not at all, and fails where the name is taken; some disks have no links. */
-async function linkOrCopy(from: string, to: string): Promise<void> {
+/**
+ * Makes `path` this process's, where it is free or was left by a dead process; false where a living one has it.
+ *
+ * A dead lock is replaced under a second lock, whose name is made from the dead one's content: only one process at a time
+ * may replace exactly that content, and it looks again before it does. Should it die in between, its own second lock is a
+ * dead lock like any other.
+ */
+async function take(folder: string, path: string, holder: Holder): Promise<boolean> {
+  const own = await writeOwn(path, holder);
   try {
-    await link(from, to);
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'].includes(code)) throw error;
-    await copyFile(from, to, constants.COPYFILE_EXCL);
+    if (await linkOrCopy(own, path)) return true;
+    const found = await readHolder(path);
+    if (found === undefined || (await isHeld(folder, found.holder))) return false;
+    const guard = `${path}.${createHash('sha256').update(found.text).digest('hex').slice(0, 8)}`;
+    if (!(await take(folder, guard, holder))) return false;
+    try {
+      if ((await readHolder(path))?.text !== found.text) return false;
+      await rename(own, path);
+      return true;
+    } finally {
+      await rm(guard, { force: true });
+    }
+  } finally {
+    await rm(own, { force: true });
   }
 }
 
-async function removeStale(folder: string, path: string, giveUp: number): Promise<void> {
-  const found = await readHolder(path);
-  if (found === undefined) return;
-  if (await isHeld(folder, found.holder)) {
-    const { pid, owner } = found.holder!;
-    if (owner === null || isRunning(owner) || Date.now() > giveUp)
-      throw new RunError('run-locked', { dir: folder, pid });
-    await sleep(orphanPollMs);
-    return;
-  }
-  const aside = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+async function writeOwn(path: string, holder: Holder): Promise<string> {
+  const own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  // The nonce tells two locks of one process apart.
+  await writeFile(own, `${JSON.stringify({ ...holder, nonce: randomBytes(8).toString('hex') })}\n`, { flag: 'wx' });
+  return own;
+}
+
+/** A link appears with its content or not at all; false where the name is taken. Some disks have no links. */
+async function linkOrCopy(from: string, to: string): Promise<boolean> {
   try {
-    await rename(path, aside);
+    await link(from, to).catch(async (error: NodeJS.ErrnoException) => {
+      if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'].includes(error.code ?? '')) throw error;
+      await copyFile(from, to, constants.COPYFILE_EXCL);
+    });
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
-  // Two may find the same dead lock: who then moved the other's fresh one puts it back.
-  const moved = await readFile(aside, 'utf8');
-  if (moved !== found.text) await linkOrCopy(aside, path).catch(() => undefined);
-  await rm(aside, { force: true });
 }

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,8 +44,10 @@ afterAll(() => {
 });
 
 /** A process that has ended, so that its number names nobody. */
+let dead: number | undefined;
 function deadPid(): number {
-  return spawnSync(process.execPath, ['-e', '']).pid;
+  dead ??= spawnSync(process.execPath, ['-e', '']).pid;
+  return dead;
 }
 
 describe('the lock of a run folder', () => {
@@ -100,11 +103,20 @@ describe('the lock of a run folder', () => {
   });
 
   test('goes to exactly one of many that find it stale', async () => {
-    const folder = newFolder();
-    openJsonLines(runPaths(folder).lock).append({ ...processIdentity(), pid: deadPid() });
-    const attempts = await Promise.allSettled(Array.from({ length: 8 }, () => acquireRunLock(folder)));
-    expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect(readdirSync(folder)).toEqual(['run.lock']);
+    for (let round = 0; round < 20; round++) {
+      const folder = newFolder();
+      const dead = { ...processIdentity(), pid: deadPid() };
+      openJsonLines(runPaths(folder).lock).append(dead);
+      // In half of the rounds a process has died while it took the dead lock over.
+      if (round % 2 === 1) {
+        const content = readFileSync(runPaths(folder).lock);
+        const guard = createHash('sha256').update(content).digest('hex').slice(0, 8);
+        openJsonLines(`${runPaths(folder).lock}.${guard}`).append(dead);
+      }
+      const attempts = await Promise.allSettled(Array.from({ length: 8 }, () => acquireRunLock(folder)));
+      expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      expect(readdirSync(folder)).toEqual(['run.lock']);
+    }
   });
 });
 
@@ -247,7 +259,9 @@ test('names in a run folder are told apart', () => {
     undefined,
     undefined,
   ]);
-  expect([partialCheckpointName(3, 'unfinished'), 'run.json.12.00ff00ff.tmp'].every(isLeftover)).toBe(true);
+  expect(
+    [partialCheckpointName(3, 'unfinished'), 'run.json.12.00ff00ff.tmp', 'run.lock.00ff00ff'].every(isLeftover),
+  ).toBe(true);
   expect(['checkpoint-3', 'run.json', 'notes.tmp'].some(isLeftover)).toBe(false);
 });
 

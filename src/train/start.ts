@@ -1,13 +1,14 @@
 /** Starting a training: `train(config)` starts the trainer process and follows the run folder that it writes. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { FettleConfig } from '../config/index.ts';
 import { RunError } from '../errors.ts';
 import { writeJsonFile } from '../formats/index.ts';
 import {
+  acquireRunLock,
   type EvalResults,
   followRun,
   isFinalEvent,
@@ -282,23 +283,24 @@ class StartedTraining implements TrainRun {
 
   /** Says in the folder what a dead trainer could not say itself, and takes its lock away. */
   async #markEnded(state: RunState, error?: RunError): Promise<void> {
-    const paths = runPaths(this.folder);
-    const { pid } = this.#child;
-    const locked = await readFile(paths.lock, 'utf8').catch(() => '');
-    if (locked.includes(`"pid":${pid},`)) {
-      try {
-        unlinkSync(paths.lock);
-      } catch {
-        // Another start has taken it over in the meantime.
-      }
+    if (!existsSync(this.folder)) return;
+    // Where another start has taken the folder over in the meantime, it is no longer ours to write.
+    const lock = await acquireRunLock(this.folder).catch(() => undefined);
+    if (lock === undefined) return;
+    try {
+      const paths = runPaths(this.folder);
+      const record = await readRunRecord(this.folder).catch(() => undefined);
+      if (record === undefined || record.pid !== this.#child.pid) return;
+      if (['done', 'stopped', 'failed'].includes(record.state)) return;
+      const told = error === undefined ? undefined : { code: error.code, text: error.message };
+      await writeJsonFile(paths.record, { ...record, state, ...(told === undefined ? {} : { error: told }) });
+      if (told === undefined) return;
+      const events = openJsonLines(paths.events);
+      events.append({ type: 'failed', ...told });
+      events.close();
+    } finally {
+      await lock.release();
     }
-    const record = await readRunRecord(this.folder).catch(() => undefined);
-    if (record === undefined || record.pid !== pid || ['done', 'stopped', 'failed'].includes(record.state)) return;
-    const told = error === undefined ? undefined : { code: error.code, text: error.message };
-    await writeJsonFile(paths.record, { ...record, state, ...(told === undefined ? {} : { error: told }) });
-    const events = openJsonLines(paths.events);
-    if (told !== undefined) events.append({ type: 'failed', ...told });
-    events.close();
   }
 
   async stop(): Promise<void> {
