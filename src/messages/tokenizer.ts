@@ -18,6 +18,4 @@ export const tokenizerMessages = {
     `template ${f.template}: refuses this conversation: ${f.reason}`,
   'template-bounds': (f: { template: string; requirement: string; actual: string }) =>
     `template ${f.template}: ${f.requirement}, got ${f.actual}`,
-  'template-no-tools': (f: { template: string }) =>
-    `template ${f.template}: tools and tool calls need a template that has them, got a template without. Take the model's own chat template`,
 };

@@ -106,6 +106,15 @@ it('where a template refuses a prompt that is too short to be real, answers are 
   expect(template.endToken).toBe('</s>');
 });
 
+it('reads what Python reads: generation marks write nothing, strip takes what Python takes', () => {
+  const marked =
+    "{% for m in messages %}\n{% if m.role == 'assistant' %}\n{% generation %}\n{{ m.content + eos_token }}\n{%- endgeneration %}\n{% else %}\n{{ m.content }}\n{% endif %}\n{% endfor %}";
+  expect(jinja(marked).render(turns)).toBe('q\nr</s>');
+  expect(
+    jinja('{{ messages[0].content | trim }}').render([{ role: 'user', content: '\u0085\u001c \ufeffa\ufeff\u3000' }]),
+  ).toBe('\ufeffa\ufeff');
+});
+
 it('a template without an end token ends with the content', () => {
   const source =
     '{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';

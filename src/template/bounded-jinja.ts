@@ -24,6 +24,8 @@ interface Statement {
   readonly left?: Statement;
   readonly right?: Statement;
   readonly value?: unknown;
+  readonly operand?: Statement;
+  readonly filter?: Statement;
 }
 interface Value {
   readonly value: unknown;
@@ -83,6 +85,15 @@ class BoundedInterpreter extends BaseInterpreter {
   }
 
   private evaluateNode(statement: Statement, environment: Scope): Value {
+    if (
+      statement?.type === 'FilterExpression' &&
+      statement.filter?.value === 'trim' &&
+      statement.operand !== undefined
+    ) {
+      const { value } = this.evaluate(statement.operand, environment);
+      if (typeof value === 'string')
+        return super.evaluate({ type: 'StringLiteral', value: pythonStrip(value) }, environment);
+    }
     const { left, right } = statement ?? {};
     const operator = statement?.type === 'BinaryExpression' ? statement.operator?.value : undefined;
     if (left === undefined || right === undefined || (operator !== '+' && operator !== '~')) {
@@ -102,6 +113,21 @@ class BoundedInterpreter extends BaseInterpreter {
       return super.evaluate({ type: 'StringLiteral', value: text(left) + text(right) }, environment);
     }
   }
+}
+
+/** Python's `str.strip()`: other characters count as white space than in JavaScript (U+FEFF not, U+001C and U+0085 do). */
+function pythonStrip(text: string): string {
+  return text.replace(leadingBlanks, '').replace(trailingBlanks, '');
+}
+const pythonBlank = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]`;
+const leadingBlanks = new RegExp(`^${pythonBlank}+`);
+const trailingBlanks = new RegExp(`(?<!${pythonBlank})${pythonBlank}+$`);
+
+/** transformers' marks of what the assistant wrote: they write nothing themselves. */
+function withoutGenerationTags(source: string): string {
+  return source
+    .replaceAll(/\{%(-?)\s*generation\s*(-?)%\}/g, '{%$1 if true $2%}')
+    .replaceAll(/\{%(-?)\s*endgeneration\s*(-?)%\}/g, '{%$1 endif $2%}');
 }
 
 function boundedRange(...bounds: number[]): number[] {
@@ -132,7 +158,10 @@ export class BoundedJinja {
     try {
       // Python's Jinja reads every line ending as "\n".
       this.program = parseTemplate(
-        tokenizeTemplate(source.replaceAll(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true }),
+        tokenizeTemplate(withoutGenerationTags(source).replaceAll(/\r\n?/g, '\n'), {
+          lstrip_blocks: true,
+          trim_blocks: true,
+        }),
       );
     } catch (error) {
       throw new FormatError(

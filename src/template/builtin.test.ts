@@ -175,8 +175,23 @@ it('writes tools as Qwen does', () => {
     '<|im_start|>system\nYou are a helpful assistant.\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{"type": "function", "function": {"name": "f", "parameters": {}}}\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call><|im_end|>\n' +
       '<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "f", "arguments": {"x": [1, "é"]}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\na<|im_end|>\n',
   );
-  expect(() => loadTemplate({ name: 'vicuna', tokens: llama }).render(messages, { tools })).toThrow(
-    "template vicuna: tools and tool calls need a template that has them, got a template without. Take the model's own chat template",
+});
+
+it("writes tools as LLaMA-Factory's default does where a family has no wording of its own", () => {
+  const parameters = {
+    properties: { city: { type: 'string', description: 'where' }, unit: { type: 'string', enum: ['C', 'F'] } },
+    required: ['city'],
+  };
+  const tools = [{ type: 'function', function: { name: 'weather', description: 'now', parameters } }];
+  const messages: Message[] = [
+    user('u'),
+    { role: 'assistant', content: '', toolCalls: [{ name: 'weather', arguments: { city: 'Brest' } }] },
+    { role: 'tool', content: '7' },
+    assistant('a'),
+  ];
+  expect(loadTemplate({ name: 'default', tokens: llama }).render(messages, { tools })).toBe(
+    'System: You have access to the following tools:\n> Tool Name: weather\nTool Description: now\nTool Args:\n  - city (string, required): where\n  - unit (string): , should be one of [C, F]\n\nUse the following format if using a tool:\n```\nAction: tool name (one of [weather])\nAction Input: the input to the tool, in a JSON format representing the kwargs (e.g. ```{"input": "hello world", "num_beams": 5}```)\n```\n</s>\n' +
+      'Human: u</s>\nAssistant:Action: weather\nAction Input: {"city": "Brest"}</s>\nHuman: 7</s>\nAssistant:a</s>\n',
   );
 });
 

@@ -8,11 +8,11 @@ interface ToolWording {
   system(text: string, tools: readonly unknown[]): string;
   /** What follows the content of an assistant turn that makes calls. */
   calls(content: string, calls: readonly ToolCall[]): string;
-  /** The turn of `messages[index]`, a tool's result; neighbouring results may share one turn. */
-  result(messages: readonly Message[], index: number): string;
+  /** The turn of `messages[index]`, a tool's result; neighbouring results may share one turn. Left out: a user's turn. */
+  result?(messages: readonly Message[], index: number): string;
 }
 
-export type ToolFormat = 'qwen';
+export type ToolFormat = 'qwen' | 'action';
 
 /** Qwen 2.5 and 3, after Hermes (Qwen/Qwen2.5-7B-Instruct, tokenizer_config.json, chat_template; Apache-2.0). */
 const qwen: ToolWording = {
@@ -37,10 +37,59 @@ const qwen: ToolWording = {
   },
 };
 
+type Fields = Readonly<Record<string, unknown>>;
+const fieldsOf = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+const textOf = (value: unknown): string =>
+  typeof value === 'string' ? value : value === undefined ? '' : pythonJson(value);
+
+/** The description inside OpenAI's `{"type": "function", "function": {...}}`, or the bare one. */
+function bareTool(tool: unknown): Fields {
+  const fields = fieldsOf(tool);
+  return fields['type'] === 'function' ? fieldsOf(fields['function']) : fields;
+}
+
+function parameterLine(name: string, value: unknown, required: readonly unknown[]): string {
+  const parameter = fieldsOf(value);
+  const choices = Array.isArray(parameter['enum'])
+    ? `, should be one of [${parameter['enum'].map(textOf).join(', ')}]`
+    : '';
+  const items =
+    parameter['items'] === undefined
+      ? ''
+      : `, where each item should be ${textOf(fieldsOf(parameter['items'])['type'])}`;
+  const kind = textOf(parameter['type']) + (required.includes(name) ? ', required' : '');
+  return `  - ${name} (${kind}): ${textOf(parameter['description'])}${choices}${items}\n`;
+}
+
+/** LLaMA-Factory's default wording (hiyouga/LLaMA-Factory v0.9.3, src/llamafactory/data/tool_utils.py; Apache-2.0). */
+const action: ToolWording = {
+  system: (text, tools) => {
+    const described = tools.map((tool) => {
+      const { name, description, parameters } = bareTool(tool);
+      const { properties, required } = fieldsOf(parameters);
+      const names = Array.isArray(required) ? (required as unknown[]) : [];
+      const lines = Object.entries(fieldsOf(properties)).map(([key, value]) => parameterLine(key, value, names));
+      return `> Tool Name: ${textOf(name)}\nTool Description: ${textOf(description)}\nTool Args:\n${lines.join('')}\n`;
+    });
+    const names = tools.map((tool) => textOf(bareTool(tool)['name'])).join(', ');
+    return (
+      `${text}You have access to the following tools:\n${described.join('')}Use the following format if using a tool:\n\`\`\`\n` +
+      `Action: tool name (one of [${names}])\n` +
+      'Action Input: the input to the tool, in a JSON format representing the kwargs ' +
+      '(e.g. ```{"input": "hello world", "num_beams": 5}```)\n```\n'
+    );
+  },
+  calls: (content, calls) => {
+    const lines = calls.map(({ name, arguments: values }) => `Action: ${name}\nAction Input: ${textOf(values)}`);
+    return (content === '' ? '' : '\n') + lines.join('\n');
+  },
+};
+
 /** OpenAI's `{"type": "function", "function": {...}}`, in which bare descriptions are wrapped. */
 function wrapTool(tool: unknown): unknown {
   const isWrapped = typeof tool === 'object' && tool !== null && 'function' in tool;
   return isWrapped ? tool : { type: 'function', function: tool };
 }
 
-export const toolFormats: Readonly<Record<ToolFormat, ToolWording>> = { qwen };
+export const toolFormats: Readonly<Record<ToolFormat, ToolWording>> = { qwen, action };

@@ -2,7 +2,7 @@
  * A chat template written as wordings with slots: the form of the built-in ones, of users' own in YAML, and of what is
  * saved. A turn is rendered from its wording, so where an answer stands is known without searching for it.
  */
-import { DataError, FormatError } from '../errors.ts';
+import { FormatError } from '../errors.ts';
 import type {
   ChatTemplate,
   RenderedConversation,
@@ -45,7 +45,7 @@ export interface Wording {
   readonly after?: string;
   /** Written between an answer and the next turn, not trained. */
   readonly separator?: string;
-  /** A tool's result; without it the template knows no tools. */
+  /** How tools, calls of them and their results are written; `action` where the family has no wording of its own. */
   readonly toolFormat?: ToolFormat;
   /** Whether the contents of user turns lose the white space around them. */
   readonly stripUser?: boolean;
@@ -131,9 +131,7 @@ class WordingTemplate implements ChatTemplate {
   }
 
   private tools(): (typeof toolFormats)[ToolFormat] {
-    const { toolFormat } = this.wording;
-    if (toolFormat === undefined) throw new DataError('template-no-tools', { template: this.name });
-    return toolFormats[toolFormat];
+    return toolFormats[this.wording.toolFormat ?? 'action'];
   }
 
   private userText(message: Message, round: number, system: string): string {
@@ -176,11 +174,11 @@ class WordingTemplate implements ChatTemplate {
       }
       if (open) text += this.separator();
       open = false;
-      if (message.role === 'user') {
+      if (message.role === 'user' || (message.role === 'tool' && this.tools().result === undefined)) {
         round++;
         text += this.userText(message, round, systemInUser && round === 1 ? system : '');
       } else if (message.role === 'tool') {
-        text += this.tools().result(messages, index);
+        text += this.tools().result?.(messages, index) ?? '';
       } else {
         text += fill(wording.header, this.tokens);
         const promptEnd = text.length;

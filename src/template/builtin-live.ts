@@ -1,0 +1,172 @@
+/** The chat wordings of model families in use, byte for byte. */
+import type { Wording } from './wording.ts';
+
+const eos = '{eos}';
+
+const chatml: Wording = {
+  name: 'chatml',
+  source: 'https://github.com/openai/openai-python/blob/v0.28.1/chatml.md',
+  system: '<|im_start|>system\n{system}<|im_end|>\n',
+  user: '<|im_start|>user\n{content}<|im_end|>\n',
+  header: '<|im_start|>assistant\n',
+  end: '<|im_end|>',
+  after: '\n',
+  toolFormat: 'qwen',
+};
+
+const llama2: Wording = {
+  name: 'llama2',
+  source: 'https://github.com/meta-llama/llama/blob/main/llama/generation.py',
+  system: '<<SYS>>\n{system}\n<</SYS>>\n\n',
+  user: '{bos}[INST] {system}{content} [/INST]',
+  header: '',
+  lead: ' ',
+  end: ' {eos}',
+};
+
+const llama3: Wording = {
+  name: 'llama3',
+  source: 'https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py',
+  begin: '{bos}',
+  system: '<|start_header_id|>system<|end_header_id|>\n\n{system}<|eot_id|>',
+  user: '<|start_header_id|>user<|end_header_id|>\n\n{content}<|eot_id|>',
+  header: '<|start_header_id|>assistant<|end_header_id|>\n\n',
+  end: '<|eot_id|>',
+};
+
+const phi: Wording = {
+  name: 'phi',
+  source: 'https://huggingface.co/microsoft/Phi-3-mini-4k-instruct',
+  system: '<|system|>\n{system}<|end|>\n',
+  user: '<|user|>\n{content}<|end|>\n',
+  header: '<|assistant|>\n',
+  end: '<|end|>',
+  after: '\n',
+};
+
+/** One entry for each family. */
+export const liveWordings: readonly Wording[] = [
+  chatml,
+  llama2,
+  { ...llama2, name: 'llama2_zh', source: 'https://github.com/ymcui/Chinese-LLaMA-Alpaca-2' },
+  llama3,
+  {
+    name: 'mistral',
+    source: 'https://docs.mistral.ai/guides/tokenization/',
+    begin: '{bos}',
+    system: '{system}\n\n',
+    user: '[INST] {system}{content} [/INST]',
+    header: '',
+    lead: ' ',
+    end: eos,
+  },
+  {
+    name: 'mistral_small',
+    source: 'https://huggingface.co/mistralai/Mistral-Small-24B-Instruct-2501',
+    begin: '{bos}',
+    system: '[SYSTEM_PROMPT]{system}[/SYSTEM_PROMPT]',
+    user: '[INST]{content}[/INST]',
+    header: '',
+    end: eos,
+  },
+  {
+    name: 'gemma',
+    source: 'https://ai.google.dev/gemma/docs/formatting',
+    begin: '{bos}',
+    system: '{system}\n\n',
+    user: '<start_of_turn>user\n{system}{content}<end_of_turn>\n',
+    header: '<start_of_turn>model\n',
+    end: '<end_of_turn>',
+    after: '\n',
+  },
+  phi,
+  {
+    name: 'phi4',
+    source: 'https://huggingface.co/microsoft/phi-4',
+    system: '<|im_start|>system<|im_sep|>{system}<|im_end|>',
+    user: '<|im_start|>user<|im_sep|>{content}<|im_end|>',
+    header: '<|im_start|>assistant<|im_sep|>',
+    end: '<|im_end|>',
+  },
+  {
+    name: 'zephyr',
+    source: 'https://huggingface.co/HuggingFaceH4/zephyr-7b-beta',
+    system: '<|system|>\n{system}{eos}',
+    user: '<|user|>\n{content}{eos}',
+    header: '<|assistant|>\n',
+    end: eos,
+  },
+  {
+    name: 'openchat',
+    source: 'https://huggingface.co/openchat/openchat_3.5',
+    system: '{system}<|end_of_turn|>',
+    user: 'GPT4 Correct User: {content}<|end_of_turn|>',
+    header: 'GPT4 Correct Assistant:',
+    lead: ' ',
+    end: '<|end_of_turn|>',
+  },
+  {
+    name: 'deepseek',
+    source: 'https://huggingface.co/deepseek-ai/deepseek-llm-7b-chat',
+    system: '{system}\n\n',
+    user: 'User: {content}\n\n',
+    header: 'Assistant:',
+    lead: ' ',
+    end: eos,
+  },
+  {
+    name: 'deepseek3',
+    source: 'https://huggingface.co/deepseek-ai/DeepSeek-V3',
+    begin: '{bos}',
+    system: '{system}',
+    user: '<｜User｜>{content}',
+    header: '<｜Assistant｜>',
+    end: eos,
+  },
+  {
+    name: 'glm4',
+    source: 'https://huggingface.co/THUDM/glm-4-9b-chat',
+    begin: '[gMASK]<sop>',
+    system: '<|system|>\n{system}',
+    user: '<|user|>\n{content}',
+    header: '<|assistant|>\n',
+    end: eos,
+    stop: ['<|user|>'],
+  },
+  {
+    name: 'granite3',
+    source: 'https://huggingface.co/ibm-granite/granite-3.0-8b-instruct',
+    system: '<|start_of_role|>system<|end_of_role|>{system}<|end_of_text|>\n',
+    user: '<|start_of_role|>user<|end_of_role|>{content}<|end_of_text|>\n',
+    header: '<|start_of_role|>assistant<|end_of_role|>',
+    end: '<|end_of_text|>',
+    after: '\n',
+  },
+  {
+    name: 'cohere',
+    source: 'https://huggingface.co/CohereForAI/c4ai-command-r-v01',
+    system: '<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>{system}<|END_OF_TURN_TOKEN|>',
+    user: '<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{content}<|END_OF_TURN_TOKEN|>',
+    header: '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>',
+    end: '<|END_OF_TURN_TOKEN|>',
+  },
+  {
+    name: 'starchat',
+    source: 'https://huggingface.co/HuggingFaceH4/starchat-beta',
+    system: '<|system|>\n{system}<|end|>\n',
+    user: '<|user|>\n{content}<|end|>\n',
+    header: '<|assistant|>\n',
+    end: '<|end|>',
+    after: '\n',
+  },
+  {
+    name: 'falcon',
+    source: 'https://huggingface.co/tiiuae/falcon-7b-instruct',
+    system: '{system}\n\n',
+    user: 'User: {content}\n\n',
+    header: 'Assistant:',
+    lead: ' ',
+    end: eos,
+    separator: '\n\n',
+  },
+];
