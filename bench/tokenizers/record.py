@@ -8,6 +8,7 @@ texts, are recorded. Training breaks some ties by chance, so a new recording dif
 import argparse
 import json
 import pathlib
+import struct
 
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -98,6 +99,40 @@ def byte_fallback_bpe(**options):
         vocab.setdefault(f"<0x{byte:02X}>", len(vocab))
     data["model"].update({"byte_fallback": True, "fuse_unk": True, **options})
     return data
+
+
+def character_map(rules):
+    """A SentencePiece character map: a Darts double array over UTF-8 keys, then the replacements, each ended by 0."""
+    values = b""
+    trie = {}
+    for key, replacement in rules.items():
+        node = trie
+        for byte in key.encode():
+            node = node.setdefault(byte, {})
+        node[0] = len(values)
+        values += replacement.encode() + b"\0"
+    units = {0: 0}
+
+    def place(node, position):
+        labels = sorted(node)
+        offset = 1
+        while any((position ^ offset ^ label) in units for label in labels):
+            offset += 1
+        assert offset < 1 << 21
+        units[position] |= offset << 10 | (1 << 8 if 0 in node else 0)
+        for label in labels:
+            units[position ^ offset ^ label] = node[0] | 1 << 31 if label == 0 else label
+        for label in labels:
+            if label != 0:
+                place(node[label], position ^ offset ^ label)
+
+    place(trie, 0)
+    size = (max(units) + 256) // 256 * 256
+    array = b"".join(struct.pack("<I", units.get(i, 0)) for i in range(size))
+    return struct.pack("<I", len(array)) + array + values
+
+
+CHARACTER_RULES = {"ﬁ": "fi", "½": "1/2", "²": "2", "\u00a0": " ", "\t": " ", "\u200b": "", "a\u0308": "ä", "A\u030a": "Å", "ß": "ss", "港": "港口", "🇫🇷": "FR", "ｆ": "f", "ｶ": "カ"}
 
 
 def cases():
@@ -204,6 +239,15 @@ def cases():
         trainers.UnigramTrainer,
         normalizer=normalizers.Sequence([normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip(left=False)]),
         pre=pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]),
+        decoder=decoders.Metaspace(),
+        unk_token="<unk>",
+        size=500,
+    )
+    yield "unigram-precompiled", trained(
+        models.Unigram(),
+        trainers.UnigramTrainer,
+        normalizer=normalizers.Sequence([normalizers.Precompiled(character_map(CHARACTER_RULES)), normalizers.Replace(Regex(" {2,}"), " ")]),
+        pre=pre_tokenizers.Metaspace(),
         decoder=decoders.Metaspace(),
         unk_token="<unk>",
         size=500,
