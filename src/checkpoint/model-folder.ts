@@ -11,7 +11,7 @@ import {
 } from '../formats/index.ts';
 import { type Model, readModel } from '../models/index.ts';
 import type { WeightLocator } from '../runtime/index.ts';
-import type { StoredWeight } from '../tuning/index.ts';
+import type { FloatWeight, StoredWeight } from '../tuning/index.ts';
 
 export interface ModelFolder {
   readonly folder: string;
@@ -21,7 +21,7 @@ export interface ModelFolder {
   readonly stored: ReadonlyMap<string, StoredWeight>;
 }
 
-const dtypes: Partial<Record<StoredDtype, StoredWeight['dtype']>> = {
+const dtypes: Partial<Record<StoredDtype, FloatWeight['dtype']>> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',

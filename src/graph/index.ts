@@ -40,6 +40,8 @@ export {
   mul,
   neg,
   permuteRows,
+  quantizedMatmul,
+  quantizedWeight,
   reduceMax,
   reduceMean,
   reduceSum,

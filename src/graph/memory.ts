@@ -4,6 +4,7 @@
  */
 import { bytesPerElement } from './dtype.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
+import { expandedRows } from './quantized.ts';
 import type { Shape } from './shape.ts';
 
 /** Sizes of symbolic dimensions. */
@@ -49,7 +50,7 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     const inputs = [...new Set(node.inputs.map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
-    const extra = (temporaries[node.op] ?? 0) * size;
+    const extra = (temporaries[node.op] ?? 0) * size + expansionBytes(node, size);
     sizes.set(node, size);
     alive += reused ? 0 : size;
     peak = Math.max(peak, alive + extra);
@@ -60,6 +61,17 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     if (!uses.has(node) && !kept.has(node)) alive -= size;
   }
   return peak;
+}
+
+/** What a product with a weight in codes needs beside its result: the rows that stand in f32, and how they come to be. */
+function expansionBytes(node: Node, size: number): number {
+  if (node.op !== 'quantizedMatmul') return 0;
+  const { layout } = (node as Node<'quantizedMatmul'>).attributes;
+  const chunks = expandedRows(layout);
+  const values = Math.max(...chunks.map(([begin, end]) => end - begin)) * layout.shape[1];
+  // f32 twice (looked up, then scaled) and the codes as indices; partial results stand beside the whole
+  const expanded = values * (layout.dtype === 'int8' ? 5 : 9.5);
+  return expanded + (chunks.length > 1 ? size : 0);
 }
 
 /** Nodes in the order in which they run. */

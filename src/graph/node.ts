@@ -3,6 +3,7 @@
  * The closed list of operations and their attributes stands here; what they do stands in `ops/`.
  */
 import type { DType } from './dtype.ts';
+import type { QuantizedLayout } from './quantized.ts';
 import type { Shape } from './shape.ts';
 
 type NoAttributes = Readonly<Record<string, never>>;
@@ -47,6 +48,8 @@ export interface OpAttributes {
   // products
   /** alpha x op(a) op(b) over the last two axes; leading axes are equal. */
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
+  /** x times a weight in codes, or its transpose: inputs x and the weight's leaves; see `ops/quantized-product.ts`. */
+  quantizedMatmul: { readonly layout: QuantizedLayout; readonly transposeB: boolean };
   // movement
   reshape: { readonly shape: Shape };
   expand: { readonly shape: Shape };

@@ -159,6 +159,16 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     },
   },
 
+  // the weight is frozen: only x has a gradient
+  quantizedMatmul: {
+    build: ([x, ...parts], { layout, transposeB }) => ops.quantizedMatmul(x!, parts, layout, transposeB),
+    gradient: (node, dy) => {
+      const [, ...parts] = node.inputs;
+      const { layout, transposeB } = node.attributes;
+      return [ops.quantizedMatmul(dy, parts, layout, !transposeB), ...parts.map(() => null)];
+    },
+  },
+
   reshape: {
     build: ([a], { shape }) => ops.reshape(a!, shape),
     gradient: (node, dy) => [ops.reshape(dy, node.inputs[0]!.shape)],

@@ -3,6 +3,7 @@
  * where they are faster; on other providers only those of the standard. The choices follow the measurements in NOTES.md.
  */
 import { dataTypeCodes } from './proto.ts';
+import { lowerQuantizedMatmul } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
 import type { Node, OpName } from '../graph/index.ts';
 
@@ -77,6 +78,7 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const product = writer.emit('MatMul', [swap(inputs[0]!, transposeA), swap(inputs[1]!, transposeB)]);
     return alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]);
   },
+  quantizedMatmul: lowerQuantizedMatmul,
   reshape: (node, writer, [x]) => {
     const { shape } = node.attributes;
     const symbols = shape.filter((dim) => typeof dim === 'string');

@@ -79,6 +79,11 @@ export class GraphWriter {
     }));
   }
 
+  /** A constant tensor that is made at its first use; `key` stands for its contents. */
+  table(key: string, shape: readonly number[], make: () => Float32Array): string {
+    return this.constant(`t:${key}`, () => ({ dtype: 'float32', shape, data: bytesOf(make()) }));
+  }
+
   private constant(key: string, make: () => Omit<OnnxInitializer, 'name'>): string {
     let name = this.constants.get(key);
     if (name === undefined) {

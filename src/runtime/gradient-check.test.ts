@@ -10,6 +10,8 @@ interface Case {
   readonly build: (inputs: readonly g.Node[]) => g.Node;
   /** Other feeds and their nodes, e.g. indices. */
   readonly indices?: Readonly<Record<string, TensorValue>>;
+  /** Bytes of frozen weights, by name. */
+  readonly weights?: Readonly<Record<string, Uint8Array>>;
   /** Gradients that flow on purpose to some inputs only. */
   readonly differentiable?: readonly number[];
 }
@@ -145,6 +147,17 @@ const cases: Partial<Record<g.OpName, Case>> = {
     build: ([a]) => g.crossEntropy(a!, g.softmax(a!), index('labels', [3, 1])),
     indices: { labels: int64([4, 0, 2], [3, 1]) },
   },
+  quantizedMatmul: {
+    inputs: [[[2, 4], ...real]],
+    build: ([x]) => {
+      const layout = { dtype: 'nf4', shape: [3, 4], blockSize: 64 } as const;
+      return g.quantizedMatmul(x!, g.quantizedWeight('w', layout), layout, true);
+    },
+    weights: {
+      w: Uint8Array.of(0x1f, 0x28, 0x93, 0x4d, 0xe0, 0x65),
+      'w.absmax': new Uint8Array(Float32Array.of(0.7).buffer),
+    },
+  },
   softmax: { inputs: [[[3, 5], ...real]], build: ([a]) => g.softmax(a!) },
   cut: { inputs: [[[3], ...real]], build: ([a]) => g.cut(a!, 0) },
 };
@@ -202,7 +215,7 @@ describe('gradient of every operation', () => {
         outputs[`g${i}`] = flow!;
       });
       g.verify(Object.values(outputs));
-      const program = await compile(outputs, () => new Uint8Array(), options);
+      const program = await compile(outputs, (name) => test.weights?.[name] ?? new Uint8Array(), options);
       const feeds: Record<string, TensorValue> = { ...test.indices };
       test.inputs.forEach(([shape, low, high], i) => {
         const data = Float32Array.from({ length: g.elementCount(shape) }, () => low + (high - low) * random.next());

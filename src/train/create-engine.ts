@@ -16,6 +16,7 @@ import type { Model } from '../models/index.ts';
 import {
   frozenAdapterPrefix,
   fullMethod,
+  isQuantized,
   loraMethod,
   type LoraModule,
   loraNames,
@@ -252,9 +253,10 @@ async function saveFullModel(target: string, { folder, stored }: ModelFolder, en
   const dtypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
   await writeCheckpoint(
     target,
-    engine.parameters.map(({ name, shape, data }) =>
-      tensorFromValues(name, shape, data, dtypes[stored.get(name)?.dtype ?? 'float32']),
-    ),
+    engine.parameters.map(({ name, shape, data }) => {
+      const weight = stored.get(name);
+      return tensorFromValues(name, shape, data, weight && !isQuantized(weight) ? dtypes[weight.dtype] : 'F32');
+    }),
   );
   for (const name of ['config.json', 'generation_config.json'])
     await copyIfThere(join(folder, name), join(target, name));

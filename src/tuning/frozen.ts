@@ -2,10 +2,18 @@
 import * as g from '../graph/index.ts';
 import type { ParameterSource } from '../models/index.ts';
 
-/** A weight as it is stored. */
-export interface StoredWeight {
+/** A weight stored as floats. */
+export interface FloatWeight {
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly shape: readonly number[];
+}
+
+/** A weight as it is stored: floats, or 4-bit or 8-bit codes. Only weights of linear modules are stored in codes. */
+export type StoredWeight = FloatWeight | g.QuantizedLayout;
+
+/** Whether a weight is stored in codes. */
+export function isQuantized(weight: StoredWeight): weight is g.QuantizedLayout {
+  return weight.dtype === 'nf4' || weight.dtype === 'fp4' || weight.dtype === 'int8';
 }
 
 /** What moves as a whole: these parameters become inputs of the graph, named as they are. */
@@ -30,6 +38,7 @@ export function frozenParameters(
     once(`stored ${name}`, () => {
       const weight = stored.get(name);
       if (!weight) throw new Error(`the checkpoint was opened without ${name}`);
+      if (isQuantized(weight)) throw new Error(`${name} is stored in codes and is no weight of a linear module`);
       return g.weight(name, weight.dtype, weight.shape);
     });
   const movedNode = (name: string): g.Node | undefined => {
@@ -37,6 +46,12 @@ export function frozenParameters(
     return shape && once(`moved ${name}`, () => g.input(name, 'float32', shape));
   };
   const storedWeight = (name: string): g.Node => once(`float32 ${name}`, () => g.cast(storedNode(name), 'float32'));
+  const codeNodes = new Map<string, readonly g.Node[]>();
+  const codes = (name: string, layout: g.QuantizedLayout): readonly g.Node[] => {
+    let leaves = codeNodes.get(name);
+    if (!leaves) codeNodes.set(name, (leaves = g.quantizedWeight(name, layout)));
+    return leaves;
+  };
   const parameter = (name: string): g.Node => movedNode(name) ?? storedWeight(name);
   return {
     parameter,
@@ -46,7 +61,12 @@ export function frozenParameters(
       return table ? g.gather(table, ids) : g.cast(g.gather(storedNode(name), ids), 'float32');
     },
     linear: (module, x, bias, transposed) => {
-      const product = g.matmul(x, parameter(`${module}.weight`), { transposeB: transposed !== true });
+      const name = `${module}.weight`;
+      const weight = moved.shapes.has(name) ? undefined : stored.get(name);
+      const product =
+        weight && isQuantized(weight)
+          ? g.quantizedMatmul(x, codes(name, weight), weight, transposed !== true)
+          : g.matmul(x, parameter(name), { transposeB: transposed !== true });
       return bias ? g.add(product, parameter(`${module}.bias`)) : product;
     },
     outputLogits: (module, x, tiedTo) => {

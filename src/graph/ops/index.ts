@@ -23,5 +23,6 @@ export {
 export { reduceMax, reduceMean, reduceSum, sumTo } from './reduction.ts';
 export { concat, cut, expand, reshape, slice, transpose } from './movement.ts';
 export { matmul, type MatmulOptions } from './product.ts';
+export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
 export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
