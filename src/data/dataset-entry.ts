@@ -34,8 +34,17 @@ export interface Tags {
 /** Where the rows come from. */
 export type DatasetSource =
   | { readonly kind: 'files'; readonly files: readonly string[] }
-  /** A set on a hub, not read by name yet. */
-  | { readonly kind: 'hub'; readonly key: string; readonly location: string };
+  /** A set on a hub: its data files are downloaded into the cache. */
+  | {
+      readonly kind: 'hub';
+      readonly hub: 'huggingface' | 'modelscope';
+      readonly name: string;
+      readonly subset: string | undefined;
+      readonly split: string | undefined;
+      readonly folder: string | undefined;
+    }
+  /** A source of LLaMA-Factory's that is not read. */
+  | { readonly kind: 'other'; readonly key: string };
 
 /** A data set, ready to be read. */
 export interface DatasetEntry {
@@ -51,6 +60,8 @@ export interface DatasetEntry {
   readonly defaultedColumns: readonly (keyof Columns)[];
   /** The same for `tags`. */
   readonly defaultedTags: readonly (keyof Tags)[];
+  /** Only the first exchange of each conversation. */
+  readonly firstExchangeOnly?: boolean;
   /** The registry file that the entry stands in; undefined for a path. */
   readonly registry: string | undefined;
 }

@@ -95,7 +95,13 @@ export async function* readRows(
         inspector.look(record.value);
         // Before the first good row there is no reading, but a record with a fault needs none.
         const converted = convertRow(record, reading ?? emptyReading);
-        group.push({ place, dataset: order, value: record.value, uses: times, ...converted });
+        const known = { place, dataset: order, value: record.value, uses: times };
+        if ('problem' in converted) group.push({ ...known, problem: converted.problem });
+        else
+          group.push({
+            ...known,
+            example: entry.firstExchangeOnly ? firstExchange(converted.example) : converted.example,
+          });
       }
       yield group;
       // The rows of later sets are numbered behind all rows of this one, used or not.
@@ -108,6 +114,14 @@ export async function* readRows(
     if (limited) notices.push(makeNotice('samples-limited', { name: entry.name, used: limit }));
     if (reading) notices.push(...inspector.notices(entry, reading));
   }
+}
+
+/** A conversation up to its first answer. */
+function firstExchange(example: Example): Example {
+  if (example.kind !== 'conversation') return example;
+  const { conversation } = example;
+  const end = conversation.messages.findIndex(({ role }) => role === 'assistant') + 1;
+  return { ...example, conversation: { ...conversation, messages: conversation.messages.slice(0, end) } };
 }
 
 /** The reading that the first telling row of a group gives; undefined where no row of it could be read. */

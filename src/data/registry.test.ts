@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../formats/index.ts';
 import { defaultColumns, openaiTags, sharegptTags } from './dataset-entry.ts';
 import type { Notice } from './notice.ts';
-import { readRows } from './read-rows.ts';
+import { readRows, type ReadRow } from './read-rows.ts';
 import { readEntry, resolveDatasets, rowFileFormat, staysInside } from './registry.ts';
 
 const shared = join(import.meta.dirname, '../../../shared/data/sft/llama-factory');
@@ -44,7 +46,14 @@ describe('dataset_info.json', () => {
       tags: { role_tag: 'role', user_tag: 'user', system_tag: 'system' },
     });
     expect(entry('dpo_en_demo')).toMatchObject({ ranking: true, format: 'sharegpt' });
-    expect(entry('alpaca_en').source).toEqual({ kind: 'hub', key: 'hf_hub_url', location: 'llamafactory/alpaca_en' });
+    expect(entry('alpaca_en').source).toMatchObject({
+      kind: 'hub',
+      hub: 'huggingface',
+      name: 'llamafactory/alpaca_en',
+    });
+    expect(entry('ultrachat_200k').source).toMatchObject({ split: 'train_sft' });
+    expect(entry('starcoder_python').source).toMatchObject({ folder: 'python' });
+    expect(entry('dpo_mix_zh').source).toMatchObject({ subset: 'zh' });
     expect(entries.filter(({ ranking }) => ranking)).toHaveLength(12);
   });
 
@@ -95,6 +104,50 @@ describe('dataset_info.json', () => {
     expect(await failure({ rows: { file_name: 'rows.jsonl' } }, 'row')).toBe(
       'dataset: "row" must be a name in DIR/dataset_info.json or the path of a file, got neither. Did you mean "rows"?',
     );
+  });
+
+  it('takes data sets from a hub, those that everyone knows too', async () => {
+    const rows = {
+      'org/set': '{"instruction": "a", "output": "b"}\n',
+      'llamafactory/lima':
+        '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]}\n',
+    };
+    const server = createServer((request, response) => {
+      const [, name] = /(?:datasets)\/([^/]+\/[^/]+)\//.exec(request.url!) ?? [];
+      const text = rows[name as keyof typeof rows];
+      const list = [{ type: 'file', path: 'train.jsonl', size: text?.length ?? 0 }];
+      response.writeHead(text === undefined ? 404 : 200);
+      response.end(request.url!.includes('/tree/') ? JSON.stringify(list) : text);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const before = { ...process.env };
+    process.env['HF_ENDPOINT'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    process.env['FETTLE_CACHE'] = join(folder, 'cache');
+    try {
+      await writeFile(join(folder, 'dataset_info.json'), JSON.stringify({ set: { hf_hub_url: 'org/set' } }));
+      const notices: Notice[] = [];
+      const turns = async (name: string): Promise<unknown> => {
+        const entries = await resolveDatasets([name], folder, notices);
+        const group = (await readRows(entries, { stage: 'sft', data_seed: 1 }, notices).next()).value as ReadRow[];
+        const { example } = group[0]!;
+        return example?.kind === 'conversation' ? example.conversation.messages.map(({ content }) => content) : group;
+      };
+      expect(await turns('set')).toEqual(['a', 'b']);
+      expect(await turns('lima')).toEqual(['a', 'b']);
+      expect(await turns('lima_multiturn')).toEqual(['a', 'b', 'c', 'd']);
+      expect(notices.map(({ text }) => text).slice(0, 3)).toEqual([
+        '"set": 1 file of org/set in the cache',
+        '"lima": https://huggingface.co/datasets/llamafactory/lima (licence: CC BY-NC-SA)',
+        '"lima": 1 file of llamafactory/lima in the cache',
+      ]);
+      await expect(resolveDatasets(['org/set'], 'ONLINE', [])).resolves.toMatchObject([
+        { name: 'org/set', format: undefined },
+      ]);
+    } finally {
+      process.env = before;
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 
   it('says keys that have no effect', async () => {

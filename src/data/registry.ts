@@ -6,6 +6,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join } from 'node:path';
 import { DataError, FileError, FormatError, UnsupportedError } from '../errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, readError, readJsonObject } from '../formats/index.ts';
+import { downloadDataset } from '../hub/index.ts';
 import { closest } from '../util/index.ts';
 import {
   type Columns,
@@ -18,6 +19,7 @@ import {
   type Tags,
 } from './dataset-entry.ts';
 import { expandGlob, isGlob } from './glob.ts';
+import { knownDatasets } from './known-datasets.ts';
 import { makeNotice, type Notice } from './notice.ts';
 
 /** Name of the registry file inside `dataset_dir`. */
@@ -83,6 +85,9 @@ function optionalName(entry: JsonObject, key: string, file: string, name: string
   return typeof value === 'string' && value !== '' ? value : wrong(file, name, key, 'a text', value);
 }
 
+/** Columns that a data set may lack. */
+const optionalColumns = new Set(['query', 'history', 'system', 'tools', 'images', 'videos', 'audios', 'kto_tag']);
+
 /** Reads `columns` or `tags`: the named keys over the defaults. */
 function readNames<N extends object>(
   entry: JsonObject,
@@ -95,11 +100,15 @@ function readNames<N extends object>(
   const allowed = Object.keys(defaults) as (keyof N & string)[];
   if (value === undefined || value === null) return { names: defaults, defaulted: allowed, given: false };
   if (!isJsonObject(value)) return wrong(file, name, key, 'an object', value);
-  const names: Record<string, string> = {};
+  const names: Record<string, string | null> = {};
   for (const [column, field] of Object.entries(value)) {
     if (!allowed.some((known) => known === column))
       wrong(file, name, `${key}.${column}`, `one of ${allowed.join(', ')}`, column);
-    if (field === null) continue;
+    if (field === null) {
+      // Said to be none; a column that every row needs keeps its name.
+      if (optionalColumns.has(column)) names[column] = null;
+      continue;
+    }
     if (typeof field !== 'string') return wrong(file, name, `${key}.${column}`, 'a text', field);
     names[column] = field;
   }
@@ -110,13 +119,27 @@ function readNames<N extends object>(
   };
 }
 
+/** The hubs' keys; with USE_MODELSCOPE_HUB=1 ModelScope goes first, as in LLaMA-Factory. */
+function hubKeys(): readonly (readonly [key: 'hf_hub_url' | 'ms_hub_url', hub: 'huggingface' | 'modelscope'])[] {
+  const both = [['hf_hub_url', 'huggingface'] as const, ['ms_hub_url', 'modelscope'] as const];
+  return ['1', 'true'].includes(process.env['USE_MODELSCOPE_HUB'] ?? '') ? both.reverse() : both;
+}
+
 function readSource(entry: JsonObject, folder: string, file: string, name: string): DatasetSource {
-  const given = sourceKeys.filter((key) => optionalName(entry, key, file, name) !== undefined);
-  const key = given[0];
+  const part = {
+    subset: optionalName(entry, 'subset', file, name),
+    split: optionalName(entry, 'split', file, name),
+    folder: optionalName(entry, 'folder', file, name),
+  };
+  for (const [key, hub] of hubKeys()) {
+    const location = optionalName(entry, key, file, name);
+    if (location !== undefined) return { kind: 'hub', hub, name: location, ...part };
+  }
+  const key = sourceKeys.find((one) => optionalName(entry, one, file, name) !== undefined);
   if (key === undefined)
     return wrong(file, name, 'file_name', `there (or another of ${sourceKeys.join(', ')})`, undefined);
+  if (key !== 'file_name') return { kind: 'other', key };
   const location = optionalName(entry, key, file, name)!;
-  if (key !== 'file_name') return { kind: 'hub', key, location };
   if (!staysInside(location)) throw new DataError('dataset-path', { file, name, key, path: location });
   return { kind: 'files', files: [join(folder, location)] };
 }
@@ -146,7 +169,6 @@ export function readEntry(name: string, value: JsonValue | undefined, folder: st
   if (samples !== undefined && (typeof samples !== 'number' || !Number.isInteger(samples) || samples < 1)) {
     return wrong(file, name, 'num_samples', 'a whole number from 1 on', samples);
   }
-  for (const key of ['subset', 'split', 'folder']) optionalName(value, key, file, name);
   const isOpenai = formatting === 'openai';
   const columns = readNames<Columns>(
     value,
@@ -250,32 +272,71 @@ export async function resolveDatasets(
   datasetDir: string,
   notices: Notice[],
 ): Promise<DatasetEntry[]> {
-  const registry = await readRegistry(datasetDir);
+  const isOnline = datasetDir === 'ONLINE';
+  const registry = isOnline ? undefined : await readRegistry(datasetDir);
   const entries: DatasetEntry[] = [];
   for (const name of names) {
-    let entry: DatasetEntry | undefined;
-    if (registry !== undefined && Object.hasOwn(registry, name)) {
-      entry = readEntry(name, registry[name], datasetDir, notices);
-    } else {
-      const path = (await isThere(name)) || (isGlob(name) && isAbsolute(name)) ? name : join(datasetDir, name);
-      if ((await isThere(path)) || isGlob(name)) entry = entryOfPath(name, path);
-    }
-    if (entry === undefined) {
-      throw new DataError('dataset-unknown', {
-        name,
-        registry: join(datasetDir, registryFileName),
-        exists: registry !== undefined,
-        suggestion: registry === undefined ? undefined : closest(name, Object.keys(registry)),
-      });
-    }
-    const { source } = entry;
-    if (source.kind === 'hub') {
-      throw new UnsupportedError('dataset-source', { name, file: entry.registry ?? name, key: source.key });
-    }
-    const files = (await Promise.all(source.files.map(listFiles))).flat();
-    entries.push({ ...entry, source: { kind: 'files', files } });
+    const entry = isOnline ? entryOfHub(name) : await findEntry(name, datasetDir, registry, notices);
+    entries.push({ ...entry, source: { kind: 'files', files: await filesOf(entry, notices) } });
   }
   return entries;
+}
+
+/** An entry of the registry, a path, or one of the sets that everyone knows, in this order. */
+async function findEntry(
+  name: string,
+  datasetDir: string,
+  registry: JsonObject | undefined,
+  notices: Notice[],
+): Promise<DatasetEntry> {
+  if (registry !== undefined && Object.hasOwn(registry, name))
+    return readEntry(name, registry[name], datasetDir, notices);
+  const path = (await isThere(name)) || (isGlob(name) && isAbsolute(name)) ? name : join(datasetDir, name);
+  if ((await isThere(path)) || isGlob(name)) return entryOfPath(name, path);
+  const known = knownDatasets[name];
+  if (known !== undefined && Object.hasOwn(knownDatasets, name)) {
+    const { source, licence } = known;
+    notices.push(makeNotice('dataset-known', { name, source, licence }));
+    return {
+      ...readEntry(name, known.entry, datasetDir, notices),
+      registry: undefined,
+      defaultedColumns: [],
+      defaultedTags: [],
+      ...known.more,
+    };
+  }
+  const choices = [...Object.keys(registry ?? {}), ...Object.keys(knownDatasets)];
+  throw new DataError('dataset-unknown', {
+    name,
+    registry: join(datasetDir, registryFileName),
+    exists: registry !== undefined,
+    suggestion: closest(name, choices),
+  });
+}
+
+/** A set named by its place on Hugging Face (`dataset_dir: ONLINE`); its format is told by its rows. */
+function entryOfHub(name: string): DatasetEntry {
+  const source = {
+    kind: 'hub',
+    hub: 'huggingface',
+    name,
+    subset: undefined,
+    split: undefined,
+    folder: undefined,
+  } as const;
+  return { ...entryOfPath(name, name), source };
+}
+
+/** The data files of a set on this machine, downloaded where they are on a hub. */
+async function filesOf(entry: DatasetEntry, notices: Notice[]): Promise<string[]> {
+  const { source, name } = entry;
+  if (source.kind === 'other')
+    throw new UnsupportedError('dataset-source', { name, file: entry.registry ?? name, key: source.key });
+  if (source.kind === 'files') return (await Promise.all(source.files.map(listFiles))).flat();
+  const { hub, subset, split, folder } = source;
+  const files = await downloadDataset(source.name, hub, { subset, split, folder });
+  notices.push(makeNotice('dataset-downloaded', { name, source: source.name, files: files.length }));
+  return files;
 }
 
 /** Formats whose rows hold a list of messages. */

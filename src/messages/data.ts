@@ -229,6 +229,10 @@ export const dataMessages = {
     `${f.folder}: the data files of a folder or pattern must be of one type, got ${list(f.found)}`,
 
   // Notices: said once, nothing stops.
+  'dataset-known': (f: { name: string; source: string; licence: string }) =>
+    `${quote(f.name)}: ${f.source} (licence: ${f.licence})`,
+  'dataset-downloaded': (f: { name: string; source: string; files: number }) =>
+    `${quote(f.name)}: ${count(f.files, 'file')} of ${f.source} in the cache`,
   'dataset-keys-unknown': (f: {
     registry: string;
     name: string;

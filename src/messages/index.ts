@@ -6,6 +6,7 @@ import { dataMessages } from './data.ts';
 import { engineMessages } from './engine.ts';
 import { exportMessages } from './export.ts';
 import { formatsMessages } from './formats.ts';
+import { hubMessages } from './hub.ts';
 import { runMessages } from './run.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
@@ -17,6 +18,7 @@ export const messages = {
   ...engineMessages,
   ...exportMessages,
   ...formatsMessages,
+  ...hubMessages,
   ...runMessages,
   ...tokenizerMessages,
 };
