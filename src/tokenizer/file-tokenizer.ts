@@ -6,7 +6,7 @@ import { FormatError } from '../errors.ts';
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.ts';
 import { readBpe } from './bpe.ts';
 import { fromByteCharacters, utf8LengthAt } from './byte-characters.ts';
-import { asObject, at, type Place, unsupported } from './checked-json.ts';
+import { asObject, at, type JsonObject, type Place, unsupported } from './checked-json.ts';
 import { cleanUpSpaces, type DecoderStep, fallbackByte, readDecoder } from './decoders.ts';
 import { type AlignedText, alignThrough, type Normalizer, readNormalizers } from './normalizers.ts';
 import { readPostProcessor, type Surroundings } from './post-processor.ts';
@@ -28,10 +28,17 @@ interface LoadedModel extends TokenModel {
   readonly unkPiece: string | undefined;
 }
 
+/** The kind of a model in the oldest files, which do not name it. */
+function untypedKind(config: JsonObject): string | undefined {
+  if (config['merges'] !== undefined) return 'BPE';
+  if (Array.isArray(config['vocab'])) return 'Unigram';
+  if (config['continuing_subword_prefix'] !== undefined) return 'WordPiece';
+  return config['vocab'] === undefined ? undefined : 'WordLevel';
+}
+
 function readModel(value: unknown, place: Place, readsBytes: boolean): { model: LoadedModel; kind: string } {
   const config = asObject(value, place);
-  // The oldest files do not name the type: merges belong to BPE alone.
-  const kind = config['type'] ?? (config['merges'] === undefined ? undefined : 'BPE');
+  const kind = config['type'] ?? untypedKind(config);
   switch (kind as (typeof modelTypes)[number]) {
     case 'BPE':
       return { model: readBpe(config, place, readsBytes), kind: 'BPE' };
