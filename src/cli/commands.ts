@@ -64,6 +64,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/convert-llama2c.ts'),
   },
   {
+    name: 'download',
+    summary: 'Download a model or a data set from Hugging Face or ModelScope',
+    load: () => import('./commands/download.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'Show what this machine offers',
     load: () => import('./commands/doctor.ts'),

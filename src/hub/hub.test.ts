@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { chooseSplit, downloadDataset } from './dataset.ts';
 import { downloadFile, listFiles, repositoryFolder } from './download.ts';
 import type { HubOptions, Repository } from './hub.ts';
+import { downloadModel } from './model.ts';
 
 /** A hub on this machine. `breakAfter` cuts the connection after so many bytes of a file, once. */
 let server: Server;
@@ -195,6 +196,29 @@ describe('a hub', () => {
     );
     await expect(listFiles({ ...set, name: '../x' }, options())).rejects.toThrow(
       '../x: names of files must stay inside the folder',
+    );
+  });
+  it('gives the files of a model that are read', async () => {
+    files.clear();
+    for (const name of [
+      'config.json',
+      'tokenizer.json',
+      'model.safetensors',
+      'pytorch_model.bin',
+      'onnx/model.onnx',
+      'tf_model.h5',
+      'original/consolidated.safetensors',
+    ])
+      files.set(name, `{"name": "${name}"}`);
+    const folder = await downloadModel('org/set', 'huggingface', undefined, options());
+    expect((await readdir(folder)).filter((name) => !name.startsWith('.')).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ]);
+    files.delete('model.safetensors');
+    await expect(downloadModel('org/set', 'huggingface', undefined, options())).rejects.toThrow(
+      'org/set: the model must have weights as safetensors, got none on Hugging Face',
     );
   });
   it('may be ModelScope', async () => {

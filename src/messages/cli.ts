@@ -196,3 +196,10 @@ export const proofTexts = {
       .map(([kind, count]) => `${kind} ${count}`)
       .join(', ')}`,
 };
+
+/** Words of `fettle download`. */
+export const downloadTexts = {
+  hub: (hub: string) => `--hub must be huggingface or modelscope, got "${hub}"`,
+  progress: (path: string, bytes: number, total: number) =>
+    `${path}: ${(bytes / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`,
+};
