@@ -78,6 +78,31 @@ def phi3(**changes):
     }
 
 
+def gemma(**changes):
+    return {
+        "architectures": ["GemmaForCausalLM"], "model_type": "gemma", **BASE, **SMALL, "hidden_act": "gelu",
+        "hidden_activation": None, "head_dim": 12, "tie_word_embeddings": True, "rms_norm_eps": 1e-6, "pad_token_id": None,
+        **changes,
+    }
+
+
+def gemma2(**changes):
+    return {
+        **gemma(), "architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "hidden_activation": "gelu_pytorch_tanh",
+        "num_key_value_heads": 2, "query_pre_attn_scalar": 20, "sliding_window": 6, "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 3.0, **changes,
+    }
+
+
+def gemma3_text(**changes):
+    return {
+        **gemma(), "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text",
+        "hidden_activation": "gelu_pytorch_tanh", "num_key_value_heads": 2, "query_pre_attn_scalar": 20, "sliding_window": 6,
+        "sliding_window_pattern": 3, "num_hidden_layers": 3, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
+        "rope_scaling": {"rope_type": "linear", "factor": 8.0}, **changes,
+    }
+
+
 # model_type -> (pattern, replacement) from transformers' names to those of published files and adapters
 PUBLISHED = {
     "gpt_neox": [(r"^lm_head\.", "embed_out.")],
@@ -144,5 +169,9 @@ CASES = {
     },
     "phi3": {"config": phi3(num_key_value_heads=2), **BRIEF},
     "phi3-window-partial": {"config": phi3(sliding_window=6, partial_rotary_factor=0.5), **BRIEF},
+    "gemma": {"config": gemma(num_key_value_heads=1), **BRIEF},
+    # sdpa of transformers leaves the cap of the scores out
+    "gemma2": {"config": gemma2(), "attention": "eager", **BRIEF},
+    "gemma3-text": {"config": gemma3_text(), **BRIEF},
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

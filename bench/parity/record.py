@@ -92,11 +92,12 @@ def without_casts(model):
         if kind.endswith("RotaryEmbedding"):
             inner = module.forward
 
-            def rotary(x, position_ids, self=module, inner=inner):
-                inner(x.float(), position_ids)  # updates the frequencies where they depend on the length
-                angle = position_ids[..., None].double() * self.inv_freq.float().double()
+            def rotary(x, position_ids, *kind, self=module, inner=inner):
+                inner(x.float(), position_ids, *kind)  # updates the frequencies where they depend on the length
+                prefix = f"{kind[0]}_" if kind else ""
+                angle = position_ids[..., None].double() * getattr(self, f"{prefix}inv_freq").float().double()
                 angle = torch.cat((angle, angle), dim=-1)
-                scale = self.attention_scaling
+                scale = getattr(self, f"{prefix}attention_scaling")
                 return (angle.cos() * scale).to(x.dtype), (angle.sin() * scale).to(x.dtype)
 
             module.forward = rotary
@@ -123,7 +124,7 @@ def in_float64(model):
 def reset_rope(model):
     """Each row stands alone: the dynamic frequencies of an earlier, longer row must not stay."""
     for module in model.modules():
-        if type(module).__name__.endswith("RotaryEmbedding"):
+        if type(module).__name__.endswith("RotaryEmbedding") and hasattr(module, "original_inv_freq"):
             module.inv_freq = module.original_inv_freq.clone()
             module.max_seq_len_cached = module.original_max_seq_len
 

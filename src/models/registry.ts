@@ -2,6 +2,9 @@
 import { UnsupportedError } from '../errors.ts';
 import type { Model, ModelReader } from './family.ts';
 import { ConfigReader } from './config-reader.ts';
+import { gemma } from './gemma.ts';
+import { gemma2 } from './gemma2.ts';
+import { gemma3Text } from './gemma3_text.ts';
 import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
 import { llama } from './llama.ts';
@@ -11,6 +14,9 @@ import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
 const families: Readonly<Record<string, ModelReader>> = {
+  gemma,
+  gemma2,
+  gemma3_text: gemma3Text,
   gpt2,
   gpt_neox: gptNeox,
   llama,

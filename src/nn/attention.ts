@@ -3,6 +3,7 @@
  * they are laid out as padded rows [B, T] and gathered back (permuteRows), so padding costs nothing but attention.
  */
 import * as g from '../graph/index.ts';
+import { type Alibi, alibiBias, softCapped } from './scores.ts';
 
 /** How the N tokens of a batch lie in padded rows; B rows of T slots, S = B x T. */
 export interface RowLayout {
@@ -28,6 +29,9 @@ export interface AttentionOptions {
   readonly scale: number;
   /** A token sees itself and the `window` - 1 tokens before it; left out: all before it. */
   readonly window?: number | undefined;
+  /** Scores stay between -softCap and softCap. */
+  readonly softCap?: number | undefined;
+  readonly alibi?: Alibi | undefined;
 }
 
 /** 0 where query t sees key s, -Infinity elsewhere: f32[T, T]. */
@@ -40,7 +44,7 @@ function causalBias(steps: g.Node, window: number | undefined): g.Node {
 }
 
 /**
- * softmax(scale q kᵀ + causal mask) v with grouped heads.
+ * softmax(scale q kᵀ + causal mask) v with grouped heads, the scores capped and biased as the options say.
  * @param q f32[N, H, E]; @param k f32[N, K, E]; @param v f32[N, K, E], H a multiple of K.
  * @returns f32[N, H x E].
  */
@@ -64,7 +68,12 @@ export function attention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, op
   const values = g.transpose(toRows(v, groups), [0, 2, 1, 3]);
   const scores = g.matmul(queries, keys, { transposeB: true, alpha: options.scale });
   const grouped: g.Shape = ['B', groups, perGroup, 'T', 'T'];
-  const masked = g.add(g.reshape(scores, grouped), causalBias(layout.steps, options.window));
+  const capped = softCapped(g.reshape(scores, grouped), options.softCap);
+  const positions = (shape: g.Shape): g.Node => g.reshape(layout.steps, shape);
+  const biased = options.alibi
+    ? g.add(capped, alibiBias(options.alibi, groups, positions([1, 1, 1, 1, 'T']), positions([1, 1, 1, 'T', 1])))
+    : capped;
+  const masked = g.add(biased, causalBias(layout.steps, options.window));
   const probabilities = g.reshape(g.softmax(masked), ['B', groups, 'GT', 'T']);
   const mixed = g.reshape(g.matmul(probabilities, values), ['B', groups, perGroup, 'T', size]);
   const rows = g.reshape(g.transpose(mixed, [0, 3, 1, 2, 4]), ['S', heads * size]);

@@ -4,6 +4,7 @@
  */
 import * as g from '../graph/index.ts';
 import type { AttentionOptions, RowLayout } from './attention.ts';
+import { alibiBias, softCapped } from './scores.ts';
 
 /** What one layer remembers of B rows: room for C tokens each, of which the first `lengths[b]` are there. */
 export interface LayerCache {
@@ -41,7 +42,7 @@ export function cachedAttention(
   v: g.Node,
   cache: LayerCache,
   layout: CacheLayout,
-  { scale, window }: AttentionOptions,
+  { scale, window, softCap, alibi }: AttentionOptions,
 ): g.Node {
   const [, heads, size] = q.shape as [g.Dim, number, number];
   const groups = k.shape[1] as number;
@@ -66,18 +67,32 @@ export function cachedAttention(
   // [B, 1, 1, T, C]: position of query t in row b is lengths[b] + t
   const lengths = g.reshape(layout.lengths, ['B', 1, 1, 1, 1]);
   const place = g.reshape(layout.cacheSteps, [1, 1, 1, 1, 'C']);
+  const queryPosition = g.add(lengths, g.reshape(layout.steps, [1, 1, 1, 'T', 1]));
+  const keyPosition = g.add(lengths, g.reshape(layout.steps, [1, 1, 1, 1, 'T']));
   let cacheVisible: g.Node = g.less(place, lengths);
   if (window !== undefined) {
     const limit = g.scalar(window, 'int64');
     newVisible = g.and(newVisible, g.less(g.sub(query, key), limit));
-    const position = g.add(lengths, g.reshape(layout.steps, [1, 1, 1, 'T', 1]));
-    cacheVisible = g.and(cacheVisible, g.less(g.sub(position, place), limit));
+    cacheVisible = g.and(cacheVisible, g.less(g.sub(queryPosition, place), limit));
   }
   const hidden = g.scalar(-Infinity);
-  const masked = (scores: g.Node, columns: string, visible: g.Node): g.Node =>
-    g.add(g.reshape(scores, ['B', groups, perGroup, 'T', columns]), g.where(visible, g.scalar(0), hidden));
-  const cacheScores = masked(g.matmul(queries, cache.keys, { transposeB: true, alpha: scale }), 'C', cacheVisible);
-  const newScores = masked(g.matmul(queries, newKeys, { transposeB: true, alpha: scale }), 'T', newVisible);
+  const masked = (scores: g.Node, columns: string, visible: g.Node, keys: g.Node): g.Node => {
+    const capped = softCapped(g.reshape(scores, ['B', groups, perGroup, 'T', columns]), softCap);
+    const biased = alibi ? g.add(capped, alibiBias(alibi, groups, keys, queryPosition)) : capped;
+    return g.add(biased, g.where(visible, g.scalar(0), hidden));
+  };
+  const cacheScores = masked(
+    g.matmul(queries, cache.keys, { transposeB: true, alpha: scale }),
+    'C',
+    cacheVisible,
+    place,
+  );
+  const newScores = masked(
+    g.matmul(queries, newKeys, { transposeB: true, alpha: scale }),
+    'T',
+    newVisible,
+    keyPosition,
+  );
 
   // one normaliser for both parts
   const max = maximum(g.reduceMax(cacheScores, [-1]), g.reduceMax(newScores, [-1]));

@@ -7,6 +7,7 @@ export {
   type Rotation,
   turn,
 } from './positions.ts';
+export { type Alibi, alibiSlopes, softCapped } from './scores.ts';
 export { attention, type AttentionOptions, type RowLayout, rowLayoutInputs } from './attention.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
 export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';
