@@ -328,29 +328,34 @@ describe.skipIf(!hasShared)('real data sets (skipped where ../shared/data is abs
     ['instruction-data-with-preference.json', 'sft/llms-from-scratch', {}, 998],
     ['c4_demo.jsonl', 'pretrain', { stage: 'pt' }, 300],
     ['wiki_demo.txt', 'pretrain', { stage: 'pt' }, 30],
+    ['lambada_test.first500.jsonl', 'eval/lambada', { stage: 'pt' }, 500],
+    ['alpaca_2000.json', 'restricted/alpaca', {}, 2000],
   ];
-  it.each(sets)('%s loads, and its plan is what its batches hold', async (name, dir, changes, rows) => {
-    const config = settings({ dataset: [name], dataset_dir: join(shared, dir), cutoff_len: 4096, ...changes });
-    const { train, plan } = await prepareTrainingData({ ...config, bad_rows: 'drop' }, characterEncoder);
-    expect(plan.rows_read).toBe(rows);
-    const dropped = Object.entries(plan.rows_dropped).filter(([rule]) => rule !== 'over-length');
-    expect(dropped).toEqual([]);
-    let [tokens, trained, samples] = [0, 0, 0];
-    const batches = planBatches(
-      train.lengths,
-      { batchSize: 2, groupByLength: true, disableShuffling: false, seed: 1 },
-      0,
-    );
-    for (const batch of batches) {
-      for (const index of batch) {
-        samples++;
-        for (const { inputIds, labels } of train.sample(index)) {
-          tokens += inputIds.length;
-          trained += labels.filter((label) => label !== -100).length;
+  it.each(sets)('%s loads, and its plan is what its batches hold, packed or not', async (name, dir, changes, rows) => {
+    for (const packing of [false, true]) {
+      const own = { dataset: [name], dataset_dir: join(shared, dir), cutoff_len: 4096, packing, ...changes };
+      const { train, plan } = await prepareTrainingData(
+        { ...settings(own), packing, bad_rows: 'drop' },
+        characterEncoder,
+      );
+      expect(plan.rows_read).toBe(rows);
+      const dropped = Object.entries(plan.rows_dropped).filter(([rule]) => rule !== 'over-length');
+      expect(dropped).toEqual([]);
+      let [tokens, trained, samples] = [0, 0, 0];
+      const how = { batchSize: 2, groupByLength: true, disableShuffling: false, seed: 1 };
+      const batches = planBatches(train.lengths, how, 0);
+      for (const batch of batches) {
+        for (const index of batch) {
+          samples++;
+          const sample = train.sample(index);
+          const length = sample.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+          expect([length, length <= 4096]).toEqual([train.lengths[index], true]);
+          tokens += length;
+          for (const { labels } of sample) trained += labels.filter((label) => label !== -100).length;
         }
       }
+      expect([samples, tokens, trained]).toEqual([plan.sequences, plan.tokens, plan.trained_tokens]);
+      expect(Math.ceil(batches.length / 2)).toBe(plan.steps_per_epoch);
     }
-    expect([samples, tokens, trained]).toEqual([plan.sequences, plan.tokens, plan.trained_tokens]);
-    expect(Math.ceil(batches.length / 2)).toBe(plan.steps_per_epoch);
   });
 });
