@@ -273,6 +273,21 @@ describe('prepareTrainingData', () => {
     expect(plan.rows_truncated).toBe(3);
   });
 
+  it('says once where the template leaves out the tools of the rows', async () => {
+    const messages = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ];
+    await write('data.jsonl', [
+      { messages, tools: [{ name: 'f' }] },
+      { messages, tools: [{ name: 'g' }] },
+    ]);
+    const { notices } = await prepareTrainingData(settings({}), characterEncoder);
+    expect(notices.map(({ text }) => text)).toEqual([
+      '"data.jsonl": the rows name tools, which the template does not write: the model will not see them',
+    ]);
+  });
+
   it('has a content hash that depends on content alone', async () => {
     await write('data.jsonl', alpacaRows(3));
     const hash = async (changes: Partial<DataSettings> = {}): Promise<string> =>

@@ -64,7 +64,9 @@ export async function preparedIdentity(
   add(String(settings.stage === 'pt' && settings.packing));
   for (const part of encoder.identity ?? []) add(part);
   for (const entry of groups.flatMap((group, index) => group.map((one) => ({ ...one, index })))) {
-    const { source, registry: _, ...description } = entry;
+    // Where the files stand does not matter, only what is in them.
+    const { source } = entry;
+    const description = { ...entry, source: undefined, registry: undefined };
     const sampled = entry.numSamples === undefined ? null : settings.data_seed;
     add(JSON.stringify([description, sampled]));
     for (const file of source.kind === 'files' ? source.files : []) {

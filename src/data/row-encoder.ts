@@ -1,4 +1,5 @@
 /** What the rows need of a tokenizer and a template: conversations and texts become ids and labels. Knows no `node:` module. */
+import { DataError } from '../errors.ts';
 import type { ChatTemplate, Conversation, SegmentOptions, SegmentReason } from '../template/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { encodeConversation, takeTokens } from './encode.ts';
@@ -53,7 +54,25 @@ function answersOf(reasons: readonly SegmentReason[]): [number, number][] {
   return answers;
 }
 
-/** The encoder of a tokenizer with a template. */
+/** A template that does not write the calls of a turn would train it to say nothing. */
+function requireCalls(
+  { messages }: Conversation,
+  sequences: readonly { readonly text: string }[],
+  template: ChatTemplate,
+): void {
+  for (const { toolCalls } of messages) {
+    for (const { name } of toolCalls ?? []) {
+      if (!sequences.some(({ text }) => text.includes(name))) {
+        throw new DataError('template-drops-calls', { template: template.name, name });
+      }
+    }
+  }
+}
+
+/**
+ * The encoder of a tokenizer with a template. Its `encodeConversation` throws DataError where the template refuses a
+ * conversation, or leaves out the calls of its tools.
+ */
 export function createRowEncoder(
   tokenizer: Tokenizer,
   template: ChatTemplate,
@@ -61,11 +80,14 @@ export function createRowEncoder(
 ): RowEncoder {
   const { eosId } = tokenizer;
   return {
-    encodeConversation: (conversation) =>
-      encodeConversation(tokenizer, template, conversation, options).map(({ inputIds, labels, weights, reasons }) => {
+    encodeConversation: (conversation) => {
+      const sequences = encodeConversation(tokenizer, template, conversation, options);
+      requireCalls(conversation, sequences, template);
+      return sequences.map(({ inputIds, labels, weights, reasons }) => {
         const row = { inputIds, labels, reasons, answers: answersOf(reasons) };
         return weights ? { ...row, weights } : row;
-      }),
+      });
+    },
     encodeText: (text) => {
       const ids = tokenizer.encode(text);
       // The text and its end, nothing before it (contract 16).

@@ -266,6 +266,10 @@ export const dataMessages = {
     `tokenized_path: ${f.folder} holds no prepared data: the rows are tokenised now. Write it with: fettle data prepare`,
   'prepared-differs': (f: { folder: string }) =>
     `tokenized_path: the data in ${f.folder} was made of other rows, settings, tokenizer or template: it is not used, the rows are tokenised now`,
+  'template-drops-calls': (f: { template: string; name: string }) =>
+    `template ${f.template} does not write calls of tools (${quote(f.name)}); choose one that does`,
+  'tools-ignored': (f: { name: string }) =>
+    `${quote(f.name)}: the rows name tools, which the template does not write: the model will not see them`,
   'rows-truncated': (f: { total: number; policy: string }) =>
     `${count(f.total, 'row')} shortened (overlong: ${f.policy})`,
 };
