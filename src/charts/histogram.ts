@@ -54,7 +54,8 @@ function suggestBins(sorted: Float64Array): number {
   const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
   const range = at(1) - at(0);
   const width = (2 * (at(0.75) - at(0.25))) / Math.cbrt(Math.max(1, sorted.length));
-  return Math.min(60, Math.max(10, width > 0 ? Math.round(range / width) : 10));
+  // Widths are rounded up to round numbers, by 1.5 on average.
+  return Math.min(60, Math.max(10, width > 0 ? Math.round((1.5 * range) / width) : 10));
 }
 
 /**
