@@ -8,6 +8,8 @@ export const tokenizerMessages = {
     `${f.file}: ${f.path} must be one of ${f.known.join(', ')}, got ${f.actual}`,
   'token-id-unknown': (f: { id: number; vocabularySize: number }) =>
     `token id: must be between 0 and ${f.vocabularySize - 1}, got ${f.id}`,
+  'added-token': (f: { content: string; maxLength: number }) =>
+    `added token: must have 1 to ${f.maxLength} characters and fit into the vocabulary, got "${f.content}"`,
   'template-unknown': (f: { name: string; nearest: readonly string[] }) =>
     `template: must name a built-in template, got "${f.name}". Did you mean ${f.nearest.map((name) => `"${name}"`).join(', ')}?`,
   'template-missing': (f: { where: string; nearest: readonly string[] }) =>

@@ -5,7 +5,14 @@ import { Tokenizer as Oracle } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
 import { FettleError } from '../errors.ts';
 import { RandomStream } from '../util/index.ts';
-import { createTokenizer, llama2cTokenizerJson, StreamDecoder, type Tokenizer, tokenizerJson } from './index.ts';
+import {
+  addTokens,
+  createTokenizer,
+  llama2cTokenizerJson,
+  StreamDecoder,
+  type Tokenizer,
+  tokenizerJson,
+} from './index.ts';
 
 const data = new URL('../../../shared/data/', import.meta.url).pathname;
 const missing = !existsSync(join(data, 'tokenizers'));
@@ -344,4 +351,29 @@ it('reads a tiktoken file', () => {
   expect(texts('ab ab<|endoftext|>é')).toEqual(['ab', 'Ġab', '<|endoftext|>', 'Ã©']);
   expect(tokenizer.decode(tokenizer.encode('ab ab é'))).toBe('ab ab é');
   expect(tokenizer.eosToken).toBe('<|endoftext|>');
+});
+
+it('adds tokens as rows at the end, once', () => {
+  const config = { eos_token: '</s>', added_tokens_decoder: {} };
+  const files = new Map([
+    ['tokenizer.json', bytes(small)],
+    ['tokenizer_config.json', bytes(config)],
+  ]);
+  const more = [
+    { content: '<note>', special: true },
+    { content: 'ab', special: false },
+    { content: 'bb', special: false },
+    { content: '<note>', special: true },
+  ];
+  const { files: changed, newIds } = addTokens(files, more);
+  const tokenizer = createTokenizer(changed);
+  expect(newIds).toEqual([4, 5]);
+  expect(tokenizer.vocabularySize).toBe(6);
+  expect([...tokenizer.encode('a<note>bbab</s>')]).toEqual([0, 4, 5, 2, 3]);
+  expect(tokenizer.decode([0, 4, 5], { skipSpecialTokens: true })).toBe('a bb');
+  expect(tokenizer.specialIds).toEqual(new Set([3, 4]));
+  expect(addTokens(changed, more).newIds).toEqual([]);
+  expect(() => addTokens(files, [{ content: '', special: false }])).toThrow(
+    'added token: must have 1 to 65536 characters and fit into the vocabulary, got ""',
+  );
 });
