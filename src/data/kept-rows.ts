@@ -1,5 +1,6 @@
 /** Rows that are used, with their sequences: what comes out of tokenising and goes into samples. */
 import { createHash, type Hash } from 'node:crypto';
+import { GrowingArray } from './growing-array.ts';
 import type { EncodedRow } from './row-encoder.ts';
 import { type SequenceStore, SequenceStoreBuilder } from './sequence-store.ts';
 
@@ -35,9 +36,9 @@ export function hashNumbers(hash: Hash, values: Int32Array | Uint32Array | Float
 /** Takes rows one after the other. */
 export class KeptRowsBuilder {
   private readonly builder = new SequenceStoreBuilder();
-  private readonly starts: number[] = [];
-  private readonly uses: number[] = [];
-  private readonly dataset: number[] = [];
+  private readonly starts = new GrowingArray();
+  private readonly uses = new GrowingArray();
+  private readonly dataset = new GrowingArray();
   private readonly hash = createHash('sha256');
 
   async add({ row, dataset, uses, sequences }: KeptRow): Promise<void> {
@@ -60,9 +61,9 @@ export class KeptRowsBuilder {
     this.starts.push(this.builder.size);
     return {
       store: await this.builder.finish(),
-      starts: Uint32Array.from(this.starts),
-      uses: Uint32Array.from(this.uses),
-      dataset: Uint32Array.from(this.dataset),
+      starts: this.starts.toArray(),
+      uses: this.uses.toArray(),
+      dataset: this.dataset.toArray(),
       hash: this.hash.digest('hex'),
     };
   }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { DataError } from '../errors.ts';
 import type { DatasetEntry } from './dataset-entry.ts';
 import { encodeRows } from './encode-rows.ts';
+import { GrowingArray } from './growing-array.ts';
 import { hashNumbers, type KeptRow, type KeptRows, KeptRowsBuilder } from './kept-rows.ts';
 import { mixRows } from './mixing.ts';
 import { makeNotice, type Notice } from './notice.ts';
@@ -80,9 +81,9 @@ async function keepRows(rows: AsyncIterable<readonly KeptRow[]>, onGroup?: () =>
 
 /** The sequences of rows, in order. */
 function sequencesOf(kept: KeptRows, rows: Iterable<number>): Uint32Array {
-  const sequences: number[] = [];
+  const sequences = new GrowingArray();
   for (const row of rows) for (let at = kept.starts[row]!; at < kept.starts[row + 1]!; at++) sequences.push(at);
-  return Uint32Array.from(sequences);
+  return sequences.toArray();
 }
 
 /** Samples of sequences: as they are, packed, or as one stream. */
@@ -95,19 +96,25 @@ function makeSamples(store: SequenceStore, order: Uint32Array, settings: DataSet
 }
 
 /** The order of the training rows: each as often as it is used, the data sets mixed. */
-function trainingOrder(kept: KeptRows, isValidation: Uint8Array, datasets: number, settings: DataSettings): number[] {
-  const rows: number[][] = Array.from({ length: datasets }, () => []);
+function trainingOrder(
+  kept: KeptRows,
+  isValidation: Uint8Array,
+  datasets: number,
+  settings: DataSettings,
+): Uint32Array {
+  const lists = Array.from({ length: datasets }, () => new GrowingArray());
   for (let row = 0; row < kept.uses.length; row++) {
     if (isValidation[row] === 1) continue;
-    for (let use = 0; use < kept.uses[row]!; use++) rows[kept.dataset[row]!]!.push(row);
+    for (let use = 0; use < kept.uses[row]!; use++) lists[kept.dataset[row]!]!.push(row);
   }
   const strategy = settings.mix_strategy ?? 'concat';
+  const rows = lists.map((list) => list.toArray());
   const sizes = rows.map(({ length }) => length);
-  const order: number[] = [];
+  const order = new GrowingArray();
   for (const { dataset, index } of mixRows(sizes, strategy, settings.interleave_probs, settings.data_seed)) {
     order.push(rows[dataset]![index]!);
   }
-  return order;
+  return order.toArray();
 }
 
 function requireRows(kept: KeptRows, names: readonly string[], tally: RowTally): void {

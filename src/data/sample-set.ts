@@ -1,4 +1,5 @@
 /** Samples of a training or evaluation set: which sequences, or which parts of them, each is made of. Knows no `node:` module. */
+import { GrowingArray } from './growing-array.ts';
 import type { Packs } from './packing.ts';
 import type { SequenceStore } from './sequence-store.ts';
 import type { Sample, Sequence } from './sequence.ts';
@@ -84,10 +85,11 @@ export function packedSamples(store: SequenceStore, order: Uint32Array, packs: P
 
 /** The sequences of `order` as one stream, cut into samples of `maxTokens`; the last one is as long as what is left. */
 export function streamSamples(store: SequenceStore, order: Uint32Array, maxTokens: number): SampleSet {
-  const sequence: number[] = [];
-  const from: number[] = [];
-  const to: number[] = [];
-  const starts: number[] = [0];
+  const sequence = new GrowingArray();
+  const from = new GrowingArray();
+  const to = new GrowingArray();
+  const starts = new GrowingArray();
+  starts.push(0);
   let room = maxTokens;
   for (const index of order) {
     const length = store.lengths[index]!;
@@ -106,9 +108,9 @@ export function streamSamples(store: SequenceStore, order: Uint32Array, maxToken
   }
   if (room < maxTokens) starts.push(sequence.length);
   return fromPieces(store, {
-    sequence: Uint32Array.from(sequence),
-    from: Uint32Array.from(from),
-    to: Uint32Array.from(to),
-    starts: Uint32Array.from(starts),
+    sequence: sequence.toArray(),
+    from: from.toArray(),
+    to: to.toArray(),
+    starts: starts.toArray(),
   });
 }

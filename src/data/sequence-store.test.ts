@@ -4,7 +4,7 @@ import { SequenceStoreBuilder } from './sequence-store.ts';
 import type { Sequence } from './sequence.ts';
 
 function randomTokens(random: RandomStream): { inputIds: Int32Array; labels: Int32Array } {
-  const inputIds = Int32Array.from({ length: 1 + random.nextInt(40_000) }, () => random.nextInt(150_000));
+  const inputIds = Int32Array.from({ length: 1 + random.nextInt(300) }, () => random.nextInt(150_000));
   return { inputIds, labels: inputIds.map((id) => (random.nextInt(2) ? id : -100)) };
 }
 
@@ -19,7 +19,7 @@ describe('SequenceStore', () => {
       const weights = row % 3 === 0 ? Float32Array.from(labels, (label) => (label === -100 ? 0 : 0.5)) : undefined;
       return weights ? { inputIds, labels, weights, row: row * 2 } : { inputIds, labels, row: row * 2 };
     });
-    const builder = new SequenceStoreBuilder(memoryTokens);
+    const builder = new SequenceStoreBuilder(memoryTokens, 1000);
     for (const sequence of sequences) await builder.add(sequence);
     const store = await builder.finish();
     expect(store.size).toBe(400);

@@ -2,13 +2,14 @@
  * Tokenised rows in a few large typed arrays instead of millions of objects: four bytes a token. A token that is not
  * trained is stored as its bitwise complement, so that labels need no room of their own. Large sets go to a temporary file.
  */
+import { GrowingArray } from './growing-array.ts';
 import { ignoredLabel, type Sequence } from './sequence.ts';
 import { SpillFile } from './spill-file.ts';
 
 /** Tokens of one block: 8 MB. A longer sequence gets a block of its own. */
-const blockTokens = 1 << 21;
-/** Tokens that are kept in memory (256 MB); what comes before the last of them goes to a file. */
-const defaultMemoryTokens = 1 << 26;
+const defaultBlockTokens = 1 << 21;
+/** Tokens that are kept in memory (128 MB); what comes before the last of them goes to a file. */
+const defaultMemoryTokens = 1 << 25;
 
 /** Sequences that can be read any number of times, in any order. */
 export interface SequenceStore {
@@ -26,23 +27,6 @@ export interface SequenceStore {
   sequence(index: number): Sequence;
   /** Tokens with a label in [from, to) of one sequence. */
   countTrained(index: number, from: number, to: number): number;
-}
-
-/** A u32 array that grows. */
-class GrowingArray {
-  private values = new Uint32Array(1024);
-  length = 0;
-  push(value: number): void {
-    if (this.length === this.values.length) {
-      const grown = new Uint32Array(this.length * 2);
-      grown.set(this.values);
-      this.values = grown;
-    }
-    this.values[this.length++] = value;
-  }
-  toArray(): Uint32Array {
-    return this.values.slice(0, this.length);
-  }
 }
 
 /** Tokens of consecutive sequences, in memory or in the file. */
@@ -63,6 +47,7 @@ export class SequenceStoreBuilder {
   private readonly row = new GrowingArray();
   private readonly trained = new GrowingArray();
   private readonly memoryTokens: number;
+  private readonly blockTokens: number;
   private spill: SpillFile | undefined;
   private used = 0;
   private inMemory = 0;
@@ -70,9 +55,10 @@ export class SequenceStoreBuilder {
   private tokens = 0;
   private trainedTokens = 0;
 
-  /** @param memoryTokens tokens that may stay in memory. */
-  constructor(memoryTokens = defaultMemoryTokens) {
+  /** @param memoryTokens tokens that may stay in memory. @param blockTokens tokens that are kept together. */
+  constructor(memoryTokens = defaultMemoryTokens, blockTokens = defaultBlockTokens) {
     this.memoryTokens = memoryTokens;
+    this.blockTokens = blockTokens;
   }
 
   /** Number of sequences so far. */
@@ -87,7 +73,7 @@ export class SequenceStoreBuilder {
     let block = this.blocks.at(-1);
     if (block === undefined || this.used + count > block.tokens!.length) {
       if (block !== undefined) await this.closeBlock();
-      block = { tokens: new Int32Array(Math.max(blockTokens, count)), weights: undefined, tokensAt: -1, weightsAt: -1 };
+      block = { tokens: new Int32Array(Math.max(this.blockTokens, count)), weights: undefined, tokensAt: -1, weightsAt: -1 };
       this.blocks.push(block);
       this.used = 0;
     }
