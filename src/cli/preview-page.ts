@@ -48,12 +48,14 @@ export function previewPageRow(row: PreviewedRow, names: TokenNames): string {
     return `${title}<p class="dropped">${escapeHtml(previewTexts.dropped(row.dropped, row.reason))}</p>\n`;
   }
   const tokens = shownTokens(row, names).map((token, index) => {
+    const reason = row.reasons?.[index];
     const about = previewTexts.token({
       position: index,
       id: token.id,
       bytes: hex(token.bytes),
       label: row.labels[index]!,
       weight: token.weight,
+      why: reason === undefined ? undefined : previewTexts.reasons[reason],
     });
     return `<i${token.trained ? ' class="t"' : ''} title="${escapeHtml(about)}">${escapeHtml(visibleText(token.text))}</i>`;
   });

@@ -118,9 +118,28 @@ export const previewTexts = {
     `dropped: ${rule}${reason === undefined ? '' : ` (${reason})`}`,
   trained: 'trained',
   untrained: 'not trained',
-  hover: 'Point at a token to see its id, bytes, label and weight.',
-  token: (f: { position: number; id: number; bytes: string; label: number; weight: number }) =>
-    `token ${f.position}: id ${f.id}, bytes ${f.bytes}, label ${f.label}, weight ${f.weight}`,
+  hover: 'Point at a token to see its id, bytes, label and weight, and why it is trained or not.',
+  token: (f: {
+    position: number;
+    id: number;
+    bytes: string;
+    label: number;
+    weight: number;
+    why?: string | undefined;
+  }) =>
+    `token ${f.position}: id ${f.id}, bytes ${f.bytes}, label ${f.label}, weight ${f.weight}${
+      f.why === undefined ? '' : `: ${f.why}`
+    }`,
+  /** Why a token is trained or not. */
+  reasons: {
+    prompt: 'prompt, header of the answer included',
+    answer: 'answer',
+    end: 'end of the answer',
+    'after-end': 'after the end of the answer',
+    'not-trained': 'answer marked as not trained',
+    history: 'earlier answer (mask_history)',
+    'outside-span': 'outside the trained spans',
+  },
   rowNumber: (written: string) => `--row must be a whole number from 0 on, got "${written}"`,
 };
 

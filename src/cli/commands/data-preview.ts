@@ -65,7 +65,11 @@ export const command: Command = {
       // A row may become several sequences.
       if (!all && shown.size === FIRST_ROWS && !shown.has(preview.row)) break;
       shown.add(preview.row);
-      if (json) out.json(preview);
+      if (json) {
+        // One word a token would make the lines three times as long.
+        const fields = { ...preview, reasons: undefined };
+        out.json(fields);
+      }
       if (page !== undefined) await page.write(previewPageRow(preview, text.tokenizer));
       else if (!json) printPreview(out, preview, text.tokenizer);
     }
