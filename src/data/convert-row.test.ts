@@ -302,11 +302,36 @@ describe('other rows', () => {
   });
   it('tells the format of a row by its fields', () => {
     expect(detectFormat({ instruction: '', output: '' })).toEqual({ format: 'alpaca' });
-    expect(detectFormat({ conversations: [user('a')] })).toEqual({ format: 'sharegpt', messages: 'conversations' });
-    expect(detectFormat({ messages: [{ role: 'user' }] })).toEqual({ format: 'openai', messages: 'messages' });
+    expect(detectFormat({ conversations: [user('a')] })).toMatchObject({
+      format: 'sharegpt',
+      messages: 'conversations',
+    });
+    expect(detectFormat({ messages: [{ role: 'user' }] })).toMatchObject({ format: 'openai', messages: 'messages' });
     expect(detectFormat({ conversation: [{ human: 'a' }] })).toEqual({ format: 'firefly' });
     expect(detectFormat({ prompt: '', completion: '' })).toEqual({ format: 'prompt-completion' });
     expect(detectFormat({ text: '' })).toEqual({ format: 'text' });
     expect(detectFormat({ question: '' })).toBeUndefined();
+    const mixed = [
+      { from: 'user', value: 'a' },
+      { from: 'assistant', value: 'b' },
+    ];
+    expect(detectFormat({ conversations: mixed })!.tags).toMatchObject({
+      role_tag: 'from',
+      content_tag: 'value',
+      user_tag: 'user',
+      assistant_tag: 'assistant',
+    });
+    const other = [
+      { role: 'human', value: 'a' },
+      { role: 'gpt', value: 'b' },
+    ];
+    expect(detectFormat({ conversations: other })!.tags).toMatchObject({
+      role_tag: 'role',
+      content_tag: 'value',
+      user_tag: 'human',
+      assistant_tag: 'gpt',
+    });
+    expect(detectFormat({ messages: [user('a'), bot('b')] })!.tags).toEqual(sharegptTags);
+    expect(detectFormat({ messages: [{ role: 'user', content: '' }] })!.tags).toEqual(openaiTags);
   });
 });

@@ -3,7 +3,7 @@ import type { FileRecord } from '../formats/index.ts';
 import { convertAlpaca, convertPromptCompletion, convertText } from './convert-alpaca.ts';
 import { convertFirefly, convertMessages } from './convert-messages.ts';
 import { convertPair, convertTagged } from './convert-preference.ts';
-import type { Columns, RowFormat, Tags } from './dataset-entry.ts';
+import { type Columns, openaiTags, type RowFormat, sharegptTags, type Tags } from './dataset-entry.ts';
 import type { Example } from './example.ts';
 import { asFields, type Fields, isFields } from './fields.ts';
 import { RowFailure, rowProblem, type RowProblem } from './row.ts';
@@ -90,15 +90,34 @@ export function usedFields({ stage, format, columns, ranking }: RowReading): Set
   return new Set(names.filter((name) => name !== null));
 }
 
+/** The tags that the messages of a row tell: their keys, and the words that they have for the two sides. */
+export function detectTags(messages: readonly unknown[]): Tags {
+  const turns = messages.filter(isFields);
+  const has = (key: string): boolean => turns.some((turn) => Object.hasOwn(turn, key));
+  const role_tag = has('role') ? 'role' : 'from';
+  const content_tag = has('content') ? 'content' : 'value';
+  const words = new Set(turns.map((turn) => turn[role_tag]));
+  const base = role_tag === 'role' ? openaiTags : sharegptTags;
+  const word = (usual: string, other: string): string => (!words.has(usual) && words.has(other) ? other : usual);
+  const [user, assistant] = role_tag === 'role' ? ['human', 'gpt'] : ['user', 'assistant'];
+  return {
+    ...base,
+    role_tag,
+    content_tag,
+    user_tag: word(base.user_tag, user!),
+    assistant_tag: word(base.assistant_tag, assistant!),
+  };
+}
+
 /** The format that the fields of a row tell, with the columns and tags that go with it; undefined where they tell none. */
-export function detectFormat(value: unknown): { format: RowFormat; messages?: string } | undefined {
+export function detectFormat(value: unknown): { format: RowFormat; messages?: string; tags?: Tags } | undefined {
   if (!isFields(value)) return undefined;
   for (const column of ['messages', 'conversations']) {
     const messages = value[column];
     if (!Array.isArray(messages)) continue;
     const first: unknown = messages[0];
     const isOpenai = isFields(first) ? Object.hasOwn(first, 'role') : column === 'messages';
-    return { format: isOpenai ? 'openai' : 'sharegpt', messages: column };
+    return { format: isOpenai ? 'openai' : 'sharegpt', messages: column, tags: detectTags(messages) };
   }
   const has = (...names: string[]): boolean => names.every((name) => Object.hasOwn(value, name));
   if (Array.isArray(value['conversation'])) return { format: 'firefly' };

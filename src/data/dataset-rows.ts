@@ -2,7 +2,7 @@
 import { DataError, UnsupportedError } from '../errors.ts';
 import { type FileRecord, readTableRecords, readTextRecords } from '../formats/index.ts';
 import { type DataStage, detectFormat, type RowReading } from './convert-row.ts';
-import { type DatasetEntry, openaiTags } from './dataset-entry.ts';
+import type { DatasetEntry } from './dataset-entry.ts';
 import { rowFileFormat } from './registry.ts';
 
 /** A record and the file that it stands in. */
@@ -61,7 +61,7 @@ export function readingOf(entry: DatasetEntry, stage: DataStage, file: string, f
     stage,
     format: found.format,
     columns: { ...columns, kto_tag: tagged, ...(found.messages === undefined ? {} : { messages: found.messages }) },
-    tags: found.format === 'openai' ? openaiTags : tags,
+    tags: found.tags ?? tags,
     ranking,
   };
 }
