@@ -2,7 +2,7 @@
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { buildSegments } from './segmented-plan.ts';
+import { buildSegments, sharedWeightBytes } from './segmented-plan.ts';
 import { wholeOutputs } from './whole-plan.ts';
 
 /** The largest micro-batch of a run: rows B of at most T tokens, N tokens in all, R of them trained. */
@@ -58,7 +58,11 @@ export function memoryOf(
     );
     weights = Math.max(...graphs.map((graph) => weightBytes(Object.values(graph))));
     const border = batch.tokens * model.hiddenSize * 4;
+    // the shared programs of both directions hold one segment's weights each
+    const middle = segments[1]?.backward ?? segments[1]?.forward;
+    const read = middle ? weightBytes(Object.values(middle)) : 0;
     activations =
+      (read <= sharedWeightBytes ? 2 * read : 0) +
       Math.max(...graphs.map((graph) => g.peakBytes(Object.values(graph), bindings))) +
       border * (segments.length + 1) +
       masks / Math.max(1, segments.length - 2);

@@ -1,7 +1,7 @@
 /**
  * The segmented plan (`gradient_checkpointing`): the loss graph cut between groups of layers. Forward and backward
- * programs are created, run and released in turn, so that memory is one segment's and the inputs of the layers; each
- * backward program computes its forward part again.
+ * programs run in turn, so that memory is one segment's and the inputs of the layers; each backward program computes its
+ * forward part again. Equal layers share a program; others are created, run and released in turn.
  */
 import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
@@ -16,6 +16,7 @@ import {
 } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
+import { canFeedWeights, numberGraph, type NumberedGraph, SharedProgram, weightBytes } from './shared-program.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
 /** A program's input and output at the cut below and above it, and the gradients that arrive and leave there. */
@@ -64,6 +65,87 @@ export function buildSegments(model: Model, method: TuningMethod, layersPerSegme
   });
 }
 
+/** Weights of a segment up to this size are read anew for each run of a shared program; larger ones are mapped. */
+export const sharedWeightBytes = 64e6;
+
+/** Programs of the graphs: shared ones are kept, others are made, run and released in turn. */
+class SegmentPrograms {
+  private readonly shared = new Map<string, Promise<SharedProgram>>();
+  private readonly signatures = new Map<string, number>();
+  private readonly locate: WeightLocator;
+  private readonly options: CompileOptions;
+  private garbage = 0;
+
+  constructor(locate: WeightLocator, options: CompileOptions) {
+    this.locate = locate;
+    this.options = options;
+  }
+
+  /** Prepares a graph. Call it for all graphs before the first run: what is alone is not kept. */
+  prepare(outputs: Readonly<Record<string, g.Node>>): SegmentGraph {
+    const numbered = numberGraph(outputs);
+    const shareable = canFeedWeights(numbered) && weightBytes(numbered) <= sharedWeightBytes;
+    const { signature } = numbered;
+    this.signatures.set(signature, (this.signatures.get(signature) ?? 0) + 1);
+    const names = [...numbered.inputs.values()];
+    return { numbered, shareable, names, lowered: undefined, outputs };
+  }
+
+  async run(graph: SegmentGraph, feeds: Readonly<Record<string, TensorValue>>): Promise<Record<string, TensorValue>> {
+    const { signature } = graph.numbered;
+    const results =
+      graph.shareable && this.signatures.get(signature)! > 1
+        ? await this.runShared(graph, feeds)
+        : await this.runAlone(graph, feeds);
+    for (const { data } of Object.values(results)) this.garbage += data.byteLength;
+    if (this.garbage > garbageBytes) {
+      collectGarbage();
+      this.garbage = 0;
+    }
+    return results;
+  }
+
+  private async runShared(
+    { numbered }: SegmentGraph,
+    feeds: Readonly<Record<string, TensorValue>>,
+  ): Promise<Record<string, TensorValue>> {
+    let program = this.shared.get(numbered.signature);
+    if (!program) {
+      program = SharedProgram.create(numbered, this.locate, this.options);
+      this.shared.set(numbered.signature, program);
+    }
+    return (await program).run(numbered, feeds);
+  }
+
+  private async runAlone(
+    graph: SegmentGraph,
+    feeds: Readonly<Record<string, TensorValue>>,
+  ): Promise<Record<string, TensorValue>> {
+    graph.lowered ??= lowerGraph(graph.outputs, this.options.device === 'webgpu' ? 'webgpu' : 'cpu');
+    const program = await compileLowered(graph.lowered, this.locate, this.options);
+    try {
+      return await program.run(feeds);
+    } finally {
+      await program.release();
+    }
+  }
+
+  async release(): Promise<void> {
+    for (const program of this.shared.values()) await (await program).release();
+    this.shared.clear();
+  }
+}
+
+/** A segment's graph of one direction. */
+interface SegmentGraph {
+  readonly outputs: Readonly<Record<string, g.Node>>;
+  readonly numbered: NumberedGraph;
+  readonly shareable: boolean;
+  /** Names of what it must be given. */
+  readonly names: readonly string[];
+  lowered: LoweredGraph | undefined;
+}
+
 /** Builds the segmented plan. */
 export function segmentedPlan(
   model: Model,
@@ -72,36 +154,23 @@ export function segmentedPlan(
   options: CompileOptions,
   layersPerSegment: number,
 ): StepPlan {
-  const provider = options.device === 'webgpu' ? 'webgpu' : 'cpu';
-  const lower = (outputs: Readonly<Record<string, g.Node>> | undefined): LoweredGraph | undefined =>
-    outputs && lowerGraph(outputs, provider);
+  const programs = new SegmentPrograms(locate, options);
   const segments = buildSegments(model, method, layersPerSegment).map(({ forward, backward }) => ({
-    forward: lower(forward),
-    backward: lower(backward),
+    forward: forward && programs.prepare(forward),
+    backward: backward && programs.prepare(backward),
   }));
   return {
     kind: 'segmented',
     step: async (feeds, feedsFor, collect, onProgress) => {
       let done = 0;
-      let garbage = 0;
       const runs = segments.length * 2 - 1;
       const run = async (
-        graph: LoweredGraph,
+        graph: SegmentGraph,
         extra: Readonly<Record<string, TensorValue>>,
       ): Promise<Record<string, TensorValue>> => {
-        const program = await compileLowered(graph, locate, options);
-        try {
-          const results = await program.run({ ...feeds, ...extra, ...feedsFor(program.inputNames) });
-          for (const { data } of Object.values(results)) garbage += data.byteLength;
-          return results;
-        } finally {
-          await program.release();
-          onProgress?.(++done / runs);
-          if (garbage > garbageBytes) {
-            collectGarbage();
-            garbage = 0;
-          }
-        }
+        const results = await programs.run(graph, { ...feeds, ...extra, ...feedsFor(graph.names) });
+        onProgress?.(++done / runs);
+        return results;
       };
       const inputs: (TensorValue | undefined)[] = [undefined];
       for (const { forward } of segments) {
@@ -122,6 +191,6 @@ export function segmentedPlan(
         for (const [name, value] of Object.entries(results)) if (name !== names.leaving) collect(name, value);
       }
     },
-    release: async () => {},
+    release: () => programs.release(),
   };
 }
