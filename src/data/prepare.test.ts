@@ -273,6 +273,22 @@ describe('prepareTrainingData', () => {
     expect(plan.rows_truncated).toBe(3);
   });
 
+  it('trains the chosen answers only', async () => {
+    const turn = (content: string): object[] => [
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content },
+    ];
+    await write('data.jsonl', [{ messages: [...turn('a'), ...turn('b'), ...turn('c')] }, { messages: turn('d') }]);
+    const labels = async (train_on_turn: number[]): Promise<string[]> => {
+      const { train } = await prepareTrainingData(settings({ train_on_turn, bad_rows: 'drop' }), characterEncoder);
+      return [...train.lengths.keys()].map((index) => shown(train.sample(index)[0]!.labels));
+    };
+    expect(await labels([])).toEqual(['····a¶····b¶····c¶', '····d¶']);
+    expect(await labels([-1])).toEqual(['················c¶', '····d¶']);
+    expect(await labels([0, 2])).toEqual(['····a¶··········c¶', '····d¶']);
+    expect(await labels([1])).toEqual(['··········b¶······']);
+  });
+
   it('says once where the template leaves out the tools of the rows', async () => {
     const messages = [
       { role: 'user', content: 'a' },

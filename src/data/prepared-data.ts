@@ -46,6 +46,7 @@ const decidingKeys = [
   'bad_rows',
   'max_samples',
   'mask_history',
+  'train_on_turn',
 ] as const satisfies readonly (keyof DataSettings)[];
 
 /** SHA-256 over everything that decides on the tokens: settings, data files, tokenizer, template, Fettle's way of doing it. */

@@ -141,7 +141,14 @@ export type EncodedExample =
 /** The settings that say how long a sequence may be. */
 export type LengthSettings = Pick<
   DataSettings,
-  'stage' | 'cutoff_len' | 'max_prompt_length' | 'max_response_length' | 'overlong' | 'mask_history' | 'packing'
+  | 'stage'
+  | 'cutoff_len'
+  | 'max_prompt_length'
+  | 'max_response_length'
+  | 'overlong'
+  | 'mask_history'
+  | 'train_on_turn'
+  | 'packing'
 >;
 
 /** Whether the texts of a set become one stream, which has no long rows. */
@@ -169,12 +176,29 @@ function fitExample(
 ): FittedRow | { problem: RowProblem } {
   if (example.kind === 'text') return fitText(encoder, example.text, settings, settings.overlong);
   try {
-    return fitConversation(encoder, conversationOf(example), settings, settings.overlong, settings.mask_history);
+    return fitConversation(
+      encoder,
+      onTurns(conversationOf(example), settings.train_on_turn),
+      settings,
+      settings.overlong,
+      settings.mask_history,
+    );
   } catch (error) {
     // A template may refuse what the rules of rows allow: tools, or a system text.
     if (!(error instanceof DataError)) throw error;
     return { problem: rowProblem('template-rejects-row', [], { reason: error.message }) };
   }
+}
+
+/** The conversation with all answers but the chosen ones marked as untrained. */
+function onTurns(conversation: Conversation, turns: readonly number[] | undefined): Conversation {
+  if (turns === undefined || turns.length === 0) return conversation;
+  const answers = conversation.messages.flatMap(({ role }, index) => (role === 'assistant' ? [index] : []));
+  const chosen = new Set(turns.map((turn) => answers.at(turn)));
+  const messages = conversation.messages.map((message, index) =>
+    message.role === 'assistant' && !chosen.has(index) ? { ...message, train: false } : message,
+  );
+  return { ...conversation, messages };
 }
 
 /** The conversation that supervised training sees in a row; of a pair, the chosen answer. */

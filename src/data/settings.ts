@@ -26,6 +26,8 @@ export interface DataSettings {
   /** Folder of tokenised data that `data prepare` wrote; used where it was made of the same. */
   readonly tokenized_path?: string | undefined;
   readonly mask_history: boolean;
+  /** Only these answers of a conversation are trained, counted from 0, from the end where negative; none: all. */
+  readonly train_on_turn?: readonly number[];
   readonly packing: boolean;
   readonly disable_shuffling: boolean;
   readonly group_by_length: boolean;

@@ -57,6 +57,11 @@ export const dataKeys = {
     { resume: 'content' },
   ),
   train_on_prompt: key(z.boolean().default(false), 'Train the prompts too.'),
+  train_on_turn: key(
+    z.array(z.number().int()).default([]),
+    'Train only these answers of a conversation, counted from 0; -1 is the last one.',
+    { defaultText: 'all answers' },
+  ),
   mask_recipe: key(
     z.enum(['firefly', 'linksoul']).optional(),
     "Ids and labels exactly as Firefly or LinkSoul's Chinese-Llama-2 made them, instead of the template's; cutoff_len cuts as theirs.",
