@@ -73,7 +73,12 @@ export class SequenceStoreBuilder {
     let block = this.blocks.at(-1);
     if (block === undefined || this.used + count > block.tokens!.length) {
       if (block !== undefined) await this.closeBlock();
-      block = { tokens: new Int32Array(Math.max(this.blockTokens, count)), weights: undefined, tokensAt: -1, weightsAt: -1 };
+      block = {
+        tokens: new Int32Array(Math.max(this.blockTokens, count)),
+        weights: undefined,
+        tokensAt: -1,
+        weightsAt: -1,
+      };
       this.blocks.push(block);
       this.used = 0;
     }
