@@ -4,11 +4,11 @@
  *
  *     npx tsx scripts/train-demo-tokenizer.ts && npx tsx scripts/make-demo-model.ts
  *
- * Run again after an interruption, it continues the unfinished stage.
+ * Run again after an interruption, it continues the unfinished stage. A finished one is kept: delete .cache/demo to begin anew.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint, readTensor, tensorFromValues, writeCheckpoint } from '../src/formats/index.ts';
@@ -91,6 +91,13 @@ async function writeRandomModel(folder: string): Promise<void> {
   await copyTokenizer(folder);
 }
 
+/** Runs a stage to its end, or not at all where it has ended before. */
+async function stage(folder: string, ...settings: string[]): Promise<void> {
+  const record = await readFile(join(folder, 'run.json'), 'utf8').catch(() => '{}');
+  if ((JSON.parse(record) as { state?: string }).state === 'done') return;
+  await fettle('train', `output_dir=${folder}`, ...settings);
+}
+
 async function fettle(...parts: string[]): Promise<void> {
   const main = join(root, 'src/cli/main.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', main, ...parts], { cwd: root, stdio: 'inherit' });
@@ -106,7 +113,7 @@ const common = [
   'save_steps=100',
   'save_total_limit=1',
 ];
-const schedule = ['lr_scheduler_type=cosine', 'warmup_steps=50', 'logging_steps=10', 'num_train_epochs=1'];
+const schedule = ['lr_scheduler_type=cosine', 'warmup_steps=50', 'logging_steps=10'];
 
 async function main(): Promise<void> {
   const [random, texts, talks] = ['random', 'texts', 'talks'].map((name) => join(work, name)) as [
@@ -116,25 +123,25 @@ async function main(): Promise<void> {
   ];
   await writeModelFiles(join(work, 'data'));
   await writeRandomModel(random);
-  await fettle(
-    'train',
+  await stage(
+    texts,
     `model_name_or_path=${random}`,
-    `output_dir=${texts}`,
     'stage=pt',
     'dataset=demo_texts',
     'per_device_train_batch_size=8',
     'learning_rate=1e-3',
+    'num_train_epochs=1',
     ...common,
     ...schedule,
   );
-  await fettle(
-    'train',
+  await stage(
+    talks,
     `model_name_or_path=${texts}`,
-    `output_dir=${talks}`,
     'stage=sft',
     'dataset=demo_talks',
     'per_device_train_batch_size=32',
-    'learning_rate=6e-4',
+    'learning_rate=8e-4',
+    'num_train_epochs=3',
     ...common,
     ...schedule,
   );

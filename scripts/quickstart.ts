@@ -35,7 +35,7 @@ save_steps: 1000
 
 per_device_train_batch_size: 16
 learning_rate: 1.0e-3
-num_train_epochs: 4.0
+num_train_epochs: 3.0
 lr_scheduler_type: cosine
 warmup_ratio: 0.05
 `;
@@ -130,10 +130,8 @@ async function main(): Promise<void> {
   console.log(`loss curve: ${adapter}/training_loss.png`);
   console.log(`time: ${formatDuration((Date.now() - start) / 1000)}`);
   console.log(`\nGo on with a chat:\n  npx fettle chat ${folder}/chat.yaml`);
-  console.log('and ask it, for example (a backslash goes on in the next line):');
-  console.log(
-    `  ${rows[0]?.instruction}\\\n  I expected the soup to be bland, but it was delicious. The waiter was rude.`,
-  );
+  console.log('and ask it, for example:');
+  console.log(`  ${rows[0]?.instruction} The soup was not bland at all, but the waiter was rude.`);
 }
 
 await main();

@@ -82,6 +82,15 @@ function copying(writer: Writer): Turn {
   };
 }
 
+/** Any word alone, among them the later labels, which the model must be able to write. */
+function sayWord(writer: Writer): Turn {
+  const described = Object.values(adjectives).flatMap((pairs) => [...pairs.good, ...pairs.bad]);
+  const word = writer.pick<string>(
+    writer.pick([described, ['positive', 'negative', 'mixed', 'neutral'], objects, names]),
+  );
+  return { question: `${writer.pick(['Say the word', 'Write the word', 'Repeat the word'])} "${word}".`, answer: word };
+}
+
 function yesOrNo(writer: Writer): Turn {
   const [asked = '', wrong = ''] = writer.some(streets, 2);
   const who = writer.pick(names);
@@ -182,12 +191,13 @@ function labelWords(writer: Writer): string {
 
 /** Each kind of small talk with its weight. */
 const tasks: readonly (readonly [number, (writer: Writer) => Turn])[] = [
-  [3, topic],
-  [3, whatNext],
-  [6, wouldReturn],
-  [1, counterpart],
-  [1, praiseOrBlame],
-  [1, opposite],
+  [4, topic],
+  [5, whatNext],
+  [8, wouldReturn],
+  [2, counterpart],
+  [2, praiseOrBlame],
+  [3, sayWord],
+  [2, opposite],
   [1, colour],
   [1, counting],
   [1, copying],
