@@ -16,6 +16,7 @@ export interface JsonPiece {
 
 const quote = 0x22;
 const comma = 0x2c;
+const colon = 0x3a;
 const newline = 0x0a;
 const backslash = 0x5c;
 const openBracket = 0x5b;
@@ -39,6 +40,8 @@ export class JsonSplitter {
   private readonly waiting: number[] = [];
   private inString = false;
   private escaped = false;
+  /** The last byte of the row outside strings that is no space; a quote after a string. */
+  private before = 0;
   private scalar = false;
   /** Whether the last thing seen between rows was a row (then a comma must follow) or a comma (then a row must). */
   private needsComma = false;
@@ -48,6 +51,9 @@ export class JsonSplitter {
   private rowColumn = 0;
   private lineIsBlank = true;
   private commaBefore = false;
+  /** How the last whole row begins, up to its first key: a lost reader goes on where the same stands again. */
+  private beginning: Uint8Array | undefined;
+  private matched = 0;
   /** What is wrong before the row at hand, reported in its place. */
   private rowFault: RecordFault | undefined;
   private readonly pieces: JsonPiece[] = [];
@@ -93,6 +99,11 @@ export class JsonSplitter {
         }
       }
       if (this.state === 'lost') {
+        if (this.beginsLikeOthers(byte)) {
+          this.advance(byte);
+          start = at + 1;
+          continue;
+        }
         if (this.beginsRowAgain(byte)) {
           this.state = 'between';
           this.needsComma = false;
@@ -158,6 +169,8 @@ export class JsonSplitter {
       }
       return 'goes on';
     }
+    if (!this.fits(byte)) return 'broken';
+    if (!isSpace(byte)) this.before = byte;
     if (byte === quote) this.inString = true;
     else if (byte === openBrace) this.waiting.push(closeBrace);
     else if (byte === openBracket) this.waiting.push(closeBracket);
@@ -168,22 +181,32 @@ export class JsonSplitter {
     return 'goes on';
   }
 
+  /** Whether a string, an object or a list may begin here: only where the grammar has a place for it. */
+  private fits(byte: number): boolean {
+    if (byte !== quote && byte !== openBrace && byte !== openBracket) return true;
+    if (this.before === colon || this.before === openBracket) return true;
+    const inObject = this.waiting.at(-1) === closeBrace;
+    if (this.before === comma) return byte === quote || !inObject;
+    return this.before === openBrace && byte === quote;
+  }
+
   private finishRow(): void {
     const bytes = this.row.take();
     if (this.rowFault) this.pieces.push({ line: this.rowLine, fault: this.rowFault });
-    else if (bytes) this.pieces.push({ line: this.rowLine, bytes });
-    else this.pieces.push({ line: this.rowLine, fault: { kind: 'too-long', maxBytes: this.row.limit } });
+    else if (bytes) {
+      this.pieces.push({ line: this.rowLine, bytes });
+      this.beginning = beginningOf(bytes) ?? this.beginning;
+    } else this.pieces.push({ line: this.rowLine, fault: { kind: 'too-long', maxBytes: this.row.limit } });
     this.state = 'between';
     this.needsComma = this.isArray;
     this.afterComma = false;
   }
 
   private lose(): void {
-    const problem = this.inString
-      ? 'a line break inside a string'
-      : 'a bracket that does not fit the one that it closes';
+    const problem = this.inString ? 'a line break inside a string' : 'a bracket or a quote that does not fit here';
     this.pieces.push({ line: this.rowLine, fault: { kind: 'syntax', problem } });
     this.state = 'lost';
+    this.matched = 0;
     this.waiting.length = 0;
     this.inString = false;
     this.escaped = false;
@@ -198,6 +221,23 @@ export class JsonSplitter {
       this.column === this.rowColumn &&
       (this.commaBefore || !this.isArray || this.line > this.rowLine)
     );
+  }
+
+  /** Whether with this byte the beginning of a row is complete; then the row is taken up behind it. */
+  private beginsLikeOthers(byte: number): boolean {
+    const { beginning } = this;
+    if (beginning === undefined) return false;
+    this.matched = byte === beginning[this.matched] ? this.matched + 1 : byte === beginning[0] ? 1 : 0;
+    if (this.matched < beginning.length) return false;
+    this.state = 'row';
+    this.rowFault = undefined;
+    this.scalar = false;
+    this.before = quote;
+    this.rowLine = this.line - beginning.filter((one) => one === newline).length;
+    this.rowColumn = Math.max(0, this.column - beginning.length + 1);
+    this.row.add(beginning);
+    this.waiting.push(closeBrace);
+    return true;
   }
 
   private stepBetween(byte: number): void {
@@ -234,9 +274,18 @@ export class JsonSplitter {
     this.waiting.length = 0;
     this.inString = byte === quote;
     this.escaped = false;
+    this.before = byte;
     if (byte === openBrace) this.waiting.push(closeBrace);
     else if (byte === openBracket) this.waiting.push(closeBracket);
   }
+}
+
+/** The bytes of an object up to the end of its first key; undefined for other rows and for very long keys. */
+function beginningOf(row: Uint8Array): Uint8Array | undefined {
+  if (row[0] !== openBrace) return undefined;
+  const open = row.indexOf(quote);
+  const close = row.indexOf(quote, open + 1);
+  return open > 0 && close > open && close < 128 ? row.slice(0, close + 1) : undefined;
 }
 
 function closer(waiting: number | undefined, inString: boolean): string {

@@ -72,11 +72,37 @@ describe('JSON', () => {
       [2, { a: 1 }],
       [3, { kind: 'syntax', problem: 'a line break inside a string' }],
       [4, { a: 3 }],
-      [5, { kind: 'syntax', problem: 'a bracket that does not fit the one that it closes' }],
+      [5, { kind: 'syntax', problem: 'a bracket or a quote that does not fit here' }],
       [6, { a: 5 }],
       [7, { kind: 'array', expected: '"," before this row', actual: '"{"' }],
       [8, { kind: 'syntax', problem: '"7" instead of ":"' }],
       [9, { a: 8 }],
+    ]);
+  });
+  it('goes on behind a broken row of an array without line breaks, or with indented rows', async () => {
+    const good = (id: number): object => ({ id, turns: [{ role: 'a' }, { role: 'b' }] });
+    const compact = [1, 2, 3, 4, 5].map((id) => JSON.stringify(good(id)));
+    compact[2] = '{"id":3,"turns":[{"role":"a"},{"role":"b"}}';
+    const pretty = [1, 2, 3, 4, 5].map((id) => JSON.stringify(good(id), null, 2).replaceAll('\n', '\n  '));
+    pretty[2] = pretty[2]!.replace('"a"', '"a');
+    for (const text of [`[${compact.join(',')}]`, `[\n  ${pretty.join(',\n  ')}\n]`]) {
+      const rows = await read(text, 'json');
+      expect(rows.map(({ value }) => (value as { id: number } | undefined)?.id)).toEqual([1, 2, undefined, 4, 5]);
+      expect(rows[3]!.value).toEqual(good(4));
+      expect(rows[2]!.fault!.kind).toBe('syntax');
+    }
+    const broken = ['{"a":1', '{"a":[1}', '{"a":"x" "b"}', '{"a":{"b":1}', '{"a":"b}', '{"a":1]}', '{{"a":1}}'];
+    for (const row of broken) {
+      for (const separator of [',', ',\n', ' , ']) {
+        // Without a line break, a string without an end takes the next row's first quote for its own.
+        if (row === '{"a":"b}' && separator !== ',\n') continue;
+        const rows = await read(`[${['{"a":0}', row, '{"a":2}', '{"a":3}'].join(separator)}]`, 'json');
+        const values = rows.map(({ value }) => (value as { a: number } | undefined)?.a);
+        expect([row, separator, values]).toEqual([row, separator, [0, undefined, 2, 3]]);
+      }
+    }
+    expect((await read(`[\n  ${pretty.join(',\n  ')}\n]`, 'json')).map(({ line }) => line)).toEqual([
+      2, 13, 24, 35, 46,
     ]);
   });
   it('reports an array that does not end, and one that goes on', async () => {
