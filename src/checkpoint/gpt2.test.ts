@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readParityGolden } from '../../test/support/parity-golden.ts';
 import { readModel } from '../models/index.ts';
 import { writeTinyModel } from '../testing/index.ts';
-import { fitAdapter, openModelFolder, weightLocator } from './index.ts';
+import { fitAdapter, openModelFolder, openWeights } from './index.ts';
 
 const published = fileURLToPath(new URL('../../../shared/data/adapters/gpt2-kto-hh-lora/', import.meta.url));
 
@@ -41,6 +41,6 @@ describe('GPT-2', () => {
     });
     const opened = await openModelFolder(folder);
     expect([...opened.stored.keys()].toSorted()).toEqual(Object.keys(weights.shapes).toSorted());
-    expect(weightLocator(opened)('transformer.wpe.weight')).toMatchObject({ name: 'wpe.weight' });
+    expect((await openWeights(opened))('transformer.wpe.weight')).toMatchObject({ name: 'wpe.weight' });
   });
 });

@@ -1,2 +1,3 @@
 export { fitAdapter, type FittedAdapter } from './adapter.ts';
-export { type ModelFolder, openModelFolder, weightLocator } from './model-folder.ts';
+export { type ModelFolder, openModelFolder, openWeights } from './model-folder.ts';
+export { type Quantization, quantizationOf, type QuantizationSettings } from './quantization.ts';

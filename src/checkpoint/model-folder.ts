@@ -1,24 +1,32 @@
 /** A Hugging Face model folder opened: its config understood, its weights checked against it and ready to be mapped. */
 import { join } from 'node:path';
-import { FormatError } from '../errors.ts';
+import { FormatError, UnsupportedError } from '../errors.ts';
 import {
   type Checkpoint,
   isFloatDtype,
   openCheckpoint,
   readJsonObject,
   type StoredDtype,
+  type TensorEntry,
   withModelNames,
 } from '../formats/index.ts';
 import { type Model, readModel } from '../models/index.ts';
 import type { WeightLocator } from '../runtime/index.ts';
+import { publishedCodes } from './published-codes.ts';
+import { type CodeLocations, layoutFor, quantizableWeights, type Quantization } from './quantization.ts';
+import { quantizedTensors } from './quantized-cache.ts';
 import type { FloatWeight, StoredWeight } from '../tuning/index.ts';
 
 export interface ModelFolder {
   readonly folder: string;
   readonly model: Model;
   readonly checkpoint: Checkpoint;
-  /** The model's own parameters, by name. */
+  /** The model's own parameters as programs see them, by name. */
   readonly stored: ReadonlyMap<string, StoredWeight>;
+  /** Parts of weights that the folder holds in codes. */
+  readonly codes: CodeLocations;
+  /** How weights that the folder holds as floats become codes, and which. */
+  readonly quantized: { readonly how: Quantization; readonly entries: readonly TensorEntry[] } | undefined;
 }
 
 const dtypes: Partial<Record<StoredDtype, FloatWeight['dtype']>> = {
@@ -28,20 +36,29 @@ const dtypes: Partial<Record<StoredDtype, FloatWeight['dtype']>> = {
 };
 
 /**
- * Opens a folder with `config.json` and safetensors; reads headers only.
+ * Opens a folder with `config.json` and safetensors; reads headers only. Weights that the folder holds in codes stay so.
+ * @param quantization keeps the weights of linear modules in codes, made when the weights are opened.
  * @throws FormatError where a parameter is missing, has another shape or a dtype that is no float; UnsupportedError for
  *   a model type or setting that is not known.
  */
-export async function openModelFolder(folder: string): Promise<ModelFolder> {
+export async function openModelFolder(folder: string, quantization?: Quantization): Promise<ModelFolder> {
   const configFile = join(folder, 'config.json');
   const model = readModel(configFile, await readJsonObject(configFile));
   const checkpoint = withModelNames(await openCheckpoint(folder));
   const stored = new Map<string, StoredWeight>();
   const missing: string[] = [];
+  const quantizable = quantizableWeights(model);
+  const codes: CodeLocations = new Map();
+  const entries: TensorEntry[] = [];
   for (const { name, shape } of model.parameters) {
     const entry = checkpoint.tensors.get(name);
     if (!entry) {
       missing.push(name);
+      continue;
+    }
+    const published = quantizable.has(name) && (await publishedCodes(checkpoint, name, linearShape(shape), codes));
+    if (published) {
+      stored.set(name, published);
       continue;
     }
     if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
@@ -61,15 +78,37 @@ export async function openModelFolder(folder: string): Promise<ModelFolder> {
         allowed: Object.keys(dtypes),
       });
     }
-    stored.set(name, { dtype, shape });
+    if (quantization && quantizable.has(name)) {
+      stored.set(name, layoutFor(shape, quantization));
+      entries.push(entry);
+    } else stored.set(name, { dtype, shape });
   }
   if (missing.length > 0) {
     throw new FormatError('parameters-missing', { file: folder, modelType: model.modelType, missing });
   }
-  return { folder, model, checkpoint, stored };
+  if ((quantization || codes.size > 0) && model.linearModules.some(({ transposed }) => transposed)) {
+    throw new UnsupportedError('quantization-transposed', { folder, modelType: model.modelType });
+  }
+  const quantized = quantization && entries.length > 0 ? { how: quantization, entries } : undefined;
+  return { folder, model, checkpoint, stored, codes, quantized };
 }
 
-/** Where the runtime finds the bytes of a weight. */
-export function weightLocator({ checkpoint }: ModelFolder): WeightLocator {
-  return (name) => checkpoint.tensors.get(name)!;
+function linearShape(shape: readonly number[]): readonly [number, number] {
+  return [shape[0]!, shape[1]!];
+}
+
+/**
+ * Where the runtime finds the bytes of a weight. Weights that are to be quantised are so now, if no earlier start did.
+ * @throws FileError where the cache cannot be written; FormatError `tensor-not-finite`.
+ */
+export async function openWeights({ checkpoint, codes, quantized, stored }: ModelFolder): Promise<WeightLocator> {
+  const locations: CodeLocations = new Map(codes);
+  if (quantized) {
+    const tensors = await quantizedTensors(quantized.entries, quantized.how);
+    const cached: Checkpoint = { ...checkpoint, tensors };
+    for (const { name } of quantized.entries) {
+      await publishedCodes(cached, name, linearShape(stored.get(name)!.shape), locations);
+    }
+  }
+  return (name) => locations.get(name) ?? checkpoint.tensors.get(name)!;
 }

@@ -78,7 +78,7 @@ export const ignoredKeyGroups: readonly { readonly reason: string; readonly keys
   {
     reason: 'details of methods that are chosen by another key',
     keys: words(`
-      quantization_method quantization_type double_quantization quantization_device_map freeze_trainable_layers
+      quantization_device_map freeze_trainable_layers
       freeze_trainable_modules freeze_extra_modules num_layer_trainable name_module_trainable num_hidden_layers
       module_dropout oft_rank oft_block_size oft_target loraplus_lr_embedding pissa_iter pissa_convert pref_beta
       pref_ftx pref_bco_weight pref_loss dpo_beta dpo_ftx dpo_loss orpo_beta dpo_label_smoothing kto_chosen_weight

@@ -15,7 +15,6 @@ const off = (remedy: string): RefusedKey => ({ neutral: [false], remedy });
 const zero = (remedy: string): RefusedKey => ({ neutral: [0], remedy });
 const unset = (remedy: string): RefusedKey => ({ neutral: ['none'], remedy });
 
-const fullPrecision = 'Leave it out: the base model is used in its own number format';
 const useAdamw = 'Leave it out: use optim: adamw_torch';
 const useLora = 'Leave it out: use plain LoRA';
 const crossEntropy = 'Leave it out: the loss is the cross-entropy';
@@ -24,7 +23,6 @@ const noSuchCommand = 'Leave it out';
 
 /** Every refused key. */
 export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
-  quantization_bit: unset(fullPrecision),
   compute: { neutral: ['float32', 'auto'], remedy: 'Leave it out: the arithmetic is f32' },
   use_dora: off(useLora),
   pissa_init: off(useLora),

@@ -126,6 +126,10 @@ const rules: readonly Rule[] = [
       ? excludes(context, 'group_by_length', 'group_by_length: true', 'disable_shuffling: true')
       : undefined,
   (config, context) =>
+    config.finetuning_type !== 'lora' && config.quantization_bit !== undefined
+      ? needs(context, 'quantization_bit', `quantization_bit: ${config.quantization_bit}`, ['finetuning_type: lora'])
+      : undefined,
+  (config, context) =>
     config.finetuning_type !== 'lora' && config.adapter_name_or_path.length > 0
       ? needs(context, 'adapter_name_or_path', 'adapter_name_or_path', ['finetuning_type: lora'])
       : undefined,

@@ -76,6 +76,7 @@ export {
   tensorFromValues,
   type TensorSource,
   writeCheckpoint,
+  writeOrderedSafetensors,
   writeSafetensors,
 } from './safetensors-writer.ts';
 export { loadTokenizerFolder } from './tokenizer-files.ts';

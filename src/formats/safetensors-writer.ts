@@ -58,7 +58,16 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
   onTensor?: (tensor: TensorShape, bytesWritten: number) => void,
 ): Promise<void> {
-  const ordered = inStoredOrder(tensors);
+  await writeOrderedSafetensors(path, inStoredOrder(tensors), metadata, onTensor);
+}
+
+/** As `writeSafetensors`, with the tensors in the order given: the chunks of one may be known only after those before it. */
+export async function writeOrderedSafetensors(
+  path: string,
+  ordered: readonly TensorSource[],
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+  onTensor?: (tensor: TensorShape, bytesWritten: number) => void,
+): Promise<void> {
   const header = buildSafetensorsHeader(ordered, metadata);
   const total = header.length + totalBytes(ordered);
   await requireDiskSpace(path, total);

@@ -1,5 +1,5 @@
 /** Runs decoding steps: tokens in, logits of each row's last token out, caches kept. Knows nothing of sampling. */
-import { type ModelFolder, weightLocator } from '../checkpoint/index.ts';
+import { type ModelFolder, openWeights } from '../checkpoint/index.ts';
 import { positionValues } from '../nn/index.ts';
 import { compile, type CompileOptions, float32, int64, type Program, type TensorValue } from '../runtime/index.ts';
 import { tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
@@ -36,7 +36,11 @@ export class Decoder {
     options: CompileOptions,
   ): Promise<Decoder> {
     const outputs = decodeOutputs(folder.model, method.source(false));
-    const program = await compile(outputs, weightLocator(folder), { prepack: true, expandWeights: true, ...options });
+    const program = await compile(outputs, await openWeights(folder), {
+      prepack: true,
+      expandWeights: true,
+      ...options,
+    });
     return new Decoder(folder, method, program, fixed);
   }
 

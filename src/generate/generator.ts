@@ -5,6 +5,7 @@
 import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { quantizationOf, type QuantizationSettings } from '../checkpoint/index.ts';
 import { encodePrompt, openTextTools, type TextSettings, type TextTools } from '../data/index.ts';
 import { ConfigError } from '../errors.ts';
 import { type JsonObject, readJsonObject } from '../formats/index.ts';
@@ -17,7 +18,7 @@ import { openModel } from './open-model.ts';
 import { StopFilter } from './stop-filter.ts';
 
 /** The settings of generation, under their names in the config: a whole config fits. */
-export interface GeneratorSettings extends TextSettings {
+export interface GeneratorSettings extends TextSettings, QuantizationSettings {
   readonly do_sample: boolean;
   readonly temperature: number;
   readonly top_p: number;
@@ -93,7 +94,12 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
   const text = await openTextTools({ ...settings, stage: 'pt' });
   const stopIds = stopIdsOf(text, await modelStopIds(folder));
   const threads = settings.threads ?? availableParallelism();
-  const { decoder } = await openModel(folder, settings.adapter_name_or_path, { device: settings.device, threads });
+  const { decoder } = await openModel(
+    folder,
+    settings.adapter_name_or_path,
+    { device: settings.device, threads },
+    quantizationOf(settings),
+  );
   const cachedIds: number[] = [];
   return {
     text,

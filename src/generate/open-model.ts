@@ -1,5 +1,5 @@
 /** A model folder and its adapters, made ready for decoding: nothing moves, every adapter's matrices are inputs. */
-import { fitAdapter, type FittedAdapter, openModelFolder } from '../checkpoint/index.ts';
+import { fitAdapter, type FittedAdapter, openModelFolder, type Quantization } from '../checkpoint/index.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Model } from '../models/index.ts';
 import type { CompileOptions } from '../runtime/index.ts';
@@ -35,8 +35,9 @@ export async function openModel(
   folder: string,
   adapters: readonly string[],
   options: CompileOptions,
+  quantization?: Quantization,
 ): Promise<OpenedModel> {
-  const opened = await openModelFolder(folder);
+  const opened = await openModelFolder(folder, quantization);
   const { model, stored } = opened;
   const fitted: FittedAdapter[] = [];
   for (const adapter of adapters) fitted.push(await fitAdapter(adapter, model));

@@ -22,6 +22,7 @@ export interface ValueRequirement {
 
 const ruleTexts: Readonly<Record<string, string>> = {
   'fraction-or-integer': 'a share below 1 or a whole number',
+  'four-or-eight': '4 or 8',
   'unset-or-positive': '-1 (not set) or a whole number from 1 on',
 };
 

@@ -2,7 +2,13 @@
 import { access, readFile } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
-import { fitAdapter, type FittedAdapter, type ModelFolder, openModelFolder } from '../checkpoint/index.ts';
+import {
+  fitAdapter,
+  type FittedAdapter,
+  type ModelFolder,
+  openModelFolder,
+  quantizationOf,
+} from '../checkpoint/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { ConfigError, UnsupportedError } from '../errors.ts';
 import {
@@ -51,7 +57,7 @@ export type IsGiven = (key: keyof FettleConfig) => boolean;
  *   FormatError and UnsupportedError as opening the model and the adapters.
  */
 export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Promise<TuningSetup> {
-  const folder = await openModelFolder(baseModel(config));
+  const folder = await openModelFolder(baseModel(config), quantizationOf(config));
   const { model, stored } = folder;
   const fixed = new Map<string, { shape: readonly number[]; values: Float32Array }>();
   if (config.finetuning_type === 'full') {

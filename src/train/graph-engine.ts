@@ -1,5 +1,5 @@
 /** The training engine over tensor graphs: holds what moves, feeds batches to a step plan and adds up gradients. */
-import { type ModelFolder, weightLocator } from '../checkpoint/index.ts';
+import { type ModelFolder, openWeights } from '../checkpoint/index.ts';
 import type { Sequence } from '../data/index.ts';
 import { readTensor } from '../formats/index.ts';
 import { type CompileOptions, float32, type TensorValue } from '../runtime/index.ts';
@@ -28,7 +28,7 @@ export async function createGraphEngine(
   options: GraphEngineOptions,
 ): Promise<TrainEngine> {
   const { model } = folder;
-  const locate = weightLocator(folder);
+  const locate = await openWeights(folder);
   const parameters: TrainableTensor[] = [];
   for (const trainable of method.trainables) {
     const data = options.values?.get(trainable.name) ?? (await startValues(folder, trainable, options.seed));

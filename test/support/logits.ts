@@ -1,6 +1,6 @@
 /** Logits of every token of a batch, from the same parts as a training step. */
 import * as g from '../../src/graph/index.ts';
-import { type ModelFolder, weightLocator } from '../../src/checkpoint/index.ts';
+import { type ModelFolder, openWeights } from '../../src/checkpoint/index.ts';
 import type { Sequence } from '../../src/data/index.ts';
 import { attention, positionInputs, rowLayoutInputs } from '../../src/nn/index.ts';
 import { compile, type CompileOptions, type TensorValue } from '../../src/runtime/index.ts';
@@ -27,7 +27,7 @@ export async function batchLogits(
   };
   let x = model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']), places);
   for (let layer = 0; layer < model.layerCount; layer++) x = model.layer(source, positions, layer, x);
-  const program = await compile({ logits: model.logits(source, x) }, weightLocator(folder), options);
+  const program = await compile({ logits: model.logits(source, x) }, await openWeights(folder), options);
   try {
     const results = await program.run({ ...batchFeeds(batch, model, method).feeds, ...trainables });
     return results['logits']!.data as Float32Array;

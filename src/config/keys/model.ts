@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { keysOf, text, textList } from '../key.ts';
 
 const key = keysOf('Model');
+const useBnb = 'Use bnb';
 
 export const modelKeys = {
   model_name_or_path: key(text.optional(), 'Folder of the base model: config.json, weights, tokenizer.', {
@@ -12,6 +13,32 @@ export const modelKeys = {
     textList.default([]),
     'Folders of PEFT LoRA adapters. All but the last are merged; the last is continued, or merged too where create_new_adapter is true.',
     { resume: 'content' },
+  ),
+  quantization_bit: key(
+    z
+      .number()
+      .refine((value) => value === 4 || value === 8, { error: 'four-or-eight' })
+      .optional(),
+    'Bits of the frozen weights of the linear layers, as bitsandbytes has them (QLoRA): 4 or 8. Embeddings, norms and the head stay as they are; the arithmetic stays f32. With LoRA only.',
+    { defaultText: 'the dtype that the weights are stored in' },
+  ),
+  quantization_method: key(
+    z.enum(['bnb']).default('bnb'),
+    'Number formats of quantization_bit: those of bitsandbytes.',
+    {
+      aliases: { bitsandbytes: 'bnb' },
+      refusedValues: Object.fromEntries(
+        ['gptq', 'awq', 'aqlm', 'quanto', 'eetq', 'hqq', 'mxfp4', 'fp8'].map((name) => [name, useBnb]),
+      ),
+    },
+  ),
+  quantization_type: key(
+    z.enum(['nf4', 'fp4']).default('nf4'),
+    'What the codes of quantization_bit: 4 mean: nf4 suits normally distributed weights, fp4 is a 4-bit floating-point number.',
+  ),
+  double_quantization: key(
+    z.boolean().default(true),
+    'With quantization_bit: 4, keep the scales of the blocks in 8-bit codes: about 0.4 bits less per weight.',
   ),
   create_new_adapter: key(
     z.boolean().default(false),
