@@ -227,7 +227,10 @@ export class JsonSplitter {
   private beginsLikeOthers(byte: number): boolean {
     const { beginning } = this;
     if (beginning === undefined) return false;
-    this.matched = byte === beginning[this.matched] ? this.matched + 1 : byte === beginning[0] ? 1 : 0;
+    // A row stands behind a comma or at the beginning of a line.
+    const mayBegin = byte === beginning[0] && (this.commaBefore || this.lineIsBlank);
+    if (this.matched > 0 && byte === beginning[this.matched]) this.matched++;
+    else this.matched = mayBegin ? 1 : 0;
     if (this.matched < beginning.length) return false;
     this.state = 'row';
     this.rowFault = undefined;
