@@ -35,7 +35,10 @@ export const command: Command = {
       onProgress: ({ tensor, bytesWritten, totalBytes }) =>
         progress.show(bytesWritten / totalBytes, exportTexts.progress(tensor)),
     }).finally(() => progress.clear());
-    for (const notice of result.notices) context.err.line(context.err.style('yellow', notice));
+    const { quantization_bit: bits } = config;
+    const quantized =
+      bits === undefined || config.adapter_name_or_path.length === 0 ? [] : [exportTexts.quantizedBase(bits)];
+    for (const notice of [...quantized, ...result.notices]) context.err.line(context.err.style('yellow', notice));
     if (json) {
       const { folder, files, parameters, totalBytes, changedTensors } = result;
       context.out.json({ folder, files, parameters, total_bytes: totalBytes, changed_tensors: changedTensors });
