@@ -103,6 +103,36 @@ def gemma3_text(**changes):
     }
 
 
+def phi(**changes):
+    return {
+        "architectures": ["PhiForCausalLM"], "model_type": "phi", **BASE, **SMALL, "hidden_act": "gelu_new",
+        "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5, "pad_token_id": None, **changes,
+    }
+
+
+def stablelm(**changes):
+    return {
+        "architectures": ["StableLmForCausalLM"], "model_type": "stablelm", **BASE, **SMALL, "layer_norm_eps": 1e-5,
+        "partial_rotary_factor": 0.25, "pad_token_id": None, **changes,
+    }
+
+
+def olmo2(**changes):
+    return {
+        "architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", **BASE, **SMALL, "rope_theta": 500000.0,
+        "pad_token_id": None, **changes,
+    }
+
+
+def falcon(**changes):
+    return {
+        "architectures": ["FalconForCausalLM"], "model_type": "falcon", **SMALL, "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "ffn_hidden_size": 56, "max_position_embeddings": 64, "layer_norm_epsilon": 1e-5,
+        "alibi": False, "bias": False, "multi_query": True, "parallel_attn": True, "new_decoder_architecture": False,
+        "rope_theta": 10000.0, **changes,
+    }
+
+
 # model_type -> (pattern, replacement) from transformers' names to those of published files and adapters
 PUBLISHED = {
     "gpt_neox": [(r"^lm_head\.", "embed_out.")],
@@ -173,5 +203,22 @@ CASES = {
     # sdpa of transformers leaves the cap of the scores out
     "gemma2": {"config": gemma2(), "attention": "eager", **BRIEF},
     "gemma3-text": {"config": gemma3_text(), **BRIEF},
+    "phi": {"config": phi(), **BRIEF},
+    "phi-head-norm": {"config": phi(qk_layernorm=True, num_key_value_heads=2), **BRIEF},
+    "stablelm": {"config": stablelm(use_qkv_bias=True, num_key_value_heads=2), **BRIEF},
+    "stablelm-parallel-head-norm": {
+        "config": stablelm(use_parallel_residual=True, qk_layernorm=True, partial_rotary_factor=0.5, num_key_value_heads=2),
+        **BRIEF,
+    },
+    "olmo2": {"config": olmo2(num_key_value_heads=2), **BRIEF},
+    "falcon": {"config": falcon(), **BRIEF},
+    "falcon-new-decoder": {"config": falcon(new_decoder_architecture=True, num_kv_heads=2, bias=True), **BRIEF},
+    # six heads: slopes that are no powers of two and that bfloat16 rounds
+    "falcon-alibi": {
+        "config": falcon(
+            alibi=True, multi_query=False, parallel_attn=False, bias=True, hidden_size=24, num_attention_heads=6, ffn_hidden_size=40
+        ),
+        **BRIEF,
+    },
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

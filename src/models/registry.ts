@@ -2,6 +2,7 @@
 import { UnsupportedError } from '../errors.ts';
 import type { Model, ModelReader } from './family.ts';
 import { ConfigReader } from './config-reader.ts';
+import { falcon } from './falcon.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3Text } from './gemma3_text.ts';
@@ -9,11 +10,15 @@ import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { olmo2 } from './olmo2.ts';
+import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
+import { stablelm } from './stablelm.ts';
 
 const families: Readonly<Record<string, ModelReader>> = {
+  falcon,
   gemma,
   gemma2,
   gemma3_text: gemma3Text,
@@ -21,9 +26,12 @@ const families: Readonly<Record<string, ModelReader>> = {
   gpt_neox: gptNeox,
   llama,
   mistral,
+  olmo2,
+  phi,
   phi3,
   qwen2,
   qwen3,
+  stablelm,
 };
 
 /** The `model_type` values that can be loaded. */
