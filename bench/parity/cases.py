@@ -133,6 +133,31 @@ def falcon(**changes):
     }
 
 
+def internlm2(**changes):
+    return {
+        "architectures": ["InternLM2ForCausalLM"], "model_type": "internlm2", **BASE, **SMALL, "bias": False,
+        "rope_theta": 1000000.0, "rope_scaling": {"type": "dynamic", "factor": 2.0}, **changes,
+    }
+
+
+def baichuan(**changes):
+    """The 7B models' form; the 13B models have no max_position_embeddings, Baichuan 2 has z_loss_weight."""
+    config = {
+        "architectures": ["BaichuanForCausalLM"], "model_type": "baichuan", **BASE, **SMALL, "model_max_length": 64, **changes,
+    }
+    return {k: v for k, v in config.items() if k not in ("num_key_value_heads", "rope_theta") and v is not None}
+
+
+def chatglm(**changes):
+    return {
+        "architectures": ["ChatGLMForConditionalGeneration"], "model_type": "chatglm", "padded_vocab_size": 64, "num_layers": 2,
+        "hidden_size": 32, "ffn_hidden_size": 48, "kv_channels": 8, "num_attention_heads": 4, "multi_query_group_num": 2,
+        "seq_length": 64, "layernorm_epsilon": 1e-5, "rmsnorm": True, "post_layer_norm": True, "original_rope": True,
+        "apply_residual_connection_post_layernorm": False, "multi_query_attention": True, "add_bias_linear": False,
+        "add_qkv_bias": True, "tie_word_embeddings": False, "torch_dtype": "float32", **changes,
+    }
+
+
 # model_type -> (pattern, replacement) from transformers' names to those of published files and adapters
 PUBLISHED = {
     "gpt_neox": [(r"^lm_head\.", "embed_out.")],
@@ -220,5 +245,12 @@ CASES = {
         ),
         **BRIEF,
     },
+    # The second row is longer than max_position_embeddings.
+    "internlm2": {"config": internlm2(num_key_value_heads=2, max_position_embeddings=32), "lengths": [5, 41, 12], **BRIEF},
+    "baichuan": {"config": baichuan(), **BRIEF},
+    "baichuan-alibi": {"config": baichuan(max_position_embeddings=None, hidden_size=36, num_attention_heads=6), **BRIEF},
+    "baichuan2": {"config": baichuan(z_loss_weight=0), **BRIEF},
+    "chatglm": {"config": chatglm(), **BRIEF},
+    "chatglm-ratio": {"config": chatglm(rope_ratio=500, kv_channels=12, multi_query_group_num=1), **BRIEF},
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

@@ -1,6 +1,6 @@
 """Records what PyTorch, transformers and PEFT compute for the tiny models of cases.py.
 
-    python bench/parity/record.py --output test/goldens/parity [--full FOLDER] [--only CASE]
+    python bench/parity/record.py --output test/goldens/parity [--full FOLDER] [--only CASE ...]
 
 Logits and gradients are those of float64 (transformers' forced casts to float32 inside norms and rotary embeddings taken
 out), the training runs those of float32 as PEFT users see them. Beside each stands how far torch's own float32 is from
@@ -18,10 +18,11 @@ import peft
 import torch
 import torch.nn.functional as F
 import transformers
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from transformers.trainer_pt_utils import get_parameter_names
 
 from cases import CASES, PUBLISHED
+from reference_models import REFERENCES, reference_model
 from tiny_model import digest, hash_key, hash_words, to_base64, weight
 
 SEED = 20261121
@@ -52,6 +53,9 @@ def make_rows(case, label, lengths, vocab_size):
 
 
 def load(folder, dtype, attention):
+    config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] in REFERENCES:
+        return reference_model(config, load_file(folder / "model.safetensors"))
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
 
 
@@ -65,8 +69,11 @@ def published(name, model_type):
 def write_model(folder, config):
     """A float32 checkpoint of the generated weights, rounded to the case's own dtype first."""
     (folder / "config.json").write_text(json.dumps(config))
-    shapes = {published(n, config["model_type"]): tuple(p.shape) for n, p in transformers.AutoModelForCausalLM.from_config(
-        transformers.AutoConfig.from_pretrained(folder)).named_parameters()}
+    if config["model_type"] in REFERENCES:
+        empty = reference_model(config)
+    else:
+        empty = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(folder))
+    shapes = {published(n, config["model_type"]): tuple(p.shape) for n, p in empty.named_parameters()}
     stored = DTYPES[config["torch_dtype"]]
     tensors = {n: torch.from_numpy(weight(SEED, n, s)).to(stored).float().numpy() for n, s in shapes.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -159,7 +166,10 @@ def trained(model):
 
 
 def with_adapter(model, **lora):
-    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **{**LORA, **lora})).eval()
+    settings = {**LORA, "task_type": "CAUSAL_LM", **lora}
+    if model.config.model_type in REFERENCES:
+        settings["task_type"] = None  # no generation through PEFT
+    model = peft.get_peft_model(model, peft.LoraConfig(**settings)).eval()
     with torch.no_grad():
         for name, parameter in trained(model).items():
             if ".lora_" in name:
@@ -236,6 +246,14 @@ def whole(tensors):
 def greedy(model, prompt, count):
     """Greedy continuation, and the smallest lead of a chosen token: it must be far above rounding."""
     reset_rope(model)
+    if model.config.model_type in REFERENCES:
+        ids, leads = list(prompt), []
+        with torch.no_grad():
+            for _ in range(count):
+                best = row_logits(model, ids)[-1].topk(2)
+                leads.append(float(best.values.diff().abs()))
+                ids.append(int(best.indices[0]))
+        return {"prompt": prompt, "ids": ids[len(prompt):], "smallestLead": min(leads)}
     with torch.no_grad():
         out = model.generate(
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=count,
@@ -260,11 +278,16 @@ def record(name, spec, full):
             model.requires_grad_(True)
             return model
 
-        saved = folder / "saved"
-        transformers.AutoConfig.from_pretrained(folder).save_pretrained(saved)
-        new_config = json.loads((saved / "config.json").read_text())
-        rows = make_rows(name, "logits", spec.get("lengths", LENGTHS), config["vocab_size"])
-        batches = [make_rows(name, f"train-{b}", TRAIN_LENGTHS, config["vocab_size"]) for b in range(TRAIN_BATCHES)]
+        if config["model_type"] in REFERENCES:
+            new_config = {**config, "dtype": config["torch_dtype"]}
+            lora = {"target_modules": REFERENCES[config["model_type"]].targets, **lora}
+        else:
+            saved = folder / "saved"
+            transformers.AutoConfig.from_pretrained(folder).save_pretrained(saved)
+            new_config = json.loads((saved / "config.json").read_text())
+        vocabulary = config.get("vocab_size") or config["padded_vocab_size"]
+        rows = make_rows(name, "logits", spec.get("lengths", LENGTHS), vocabulary)
+        batches = [make_rows(name, f"train-{b}", TRAIN_LENGTHS, vocabulary) for b in range(TRAIN_BATCHES)]
         result = {
             "case": name,
             "made": {
@@ -339,13 +362,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--full", type=pathlib.Path)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, spec in CASES.items():
-        if options.only and name != options.only:
+        if options.only and name not in options.only:
             continue
         result = record(name, spec, options.full)
         path = options.output / f"{name}.json"

@@ -2,12 +2,15 @@
 import { UnsupportedError } from '../errors.ts';
 import type { Model, ModelReader } from './family.ts';
 import { ConfigReader } from './config-reader.ts';
+import { baichuan } from './baichuan.ts';
+import { chatglm } from './chatglm.ts';
 import { falcon } from './falcon.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3Text } from './gemma3_text.ts';
 import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
+import { internlm2 } from './internlm2.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
 import { olmo2 } from './olmo2.ts';
@@ -18,12 +21,15 @@ import { qwen3 } from './qwen3.ts';
 import { stablelm } from './stablelm.ts';
 
 const families: Readonly<Record<string, ModelReader>> = {
+  baichuan,
+  chatglm,
   falcon,
   gemma,
   gemma2,
   gemma3_text: gemma3Text,
   gpt2,
   gpt_neox: gptNeox,
+  internlm2,
   llama,
   mistral,
   olmo2,
