@@ -104,8 +104,8 @@ export function detectTags(messages: readonly unknown[]): Tags {
     ...base,
     role_tag,
     content_tag,
-    user_tag: word(base.user_tag, user!),
-    assistant_tag: word(base.assistant_tag, assistant!),
+    user_tag: word(base.user_tag, user),
+    assistant_tag: word(base.assistant_tag, assistant),
   };
 }
 

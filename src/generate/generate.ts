@@ -45,7 +45,13 @@ export async function generateMany(
   while (next < requests.length || rows.length > 0) {
     while (next < requests.length && rows.length < maxRows) {
       const request = requests[next]!;
-      const row: Row = { index: next++, request, ids: [], seen: new Set(Array.from(request.promptIds)), finish: undefined };
+      const row: Row = {
+        index: next++,
+        request,
+        ids: [],
+        seen: new Set(Array.from(request.promptIds)),
+        finish: undefined,
+      };
       decoder.truncate(rows.length, 0);
       const [logits] = await decoder.append(rows.length, [request.promptIds]);
       take(row, logits!);
@@ -87,7 +93,11 @@ function take(row: Row, logits: Float32Array): void {
 }
 
 /** Answers one request in row 0, using what the row already holds of the prompt's beginning. */
-export async function generateOne(decoder: Decoder, request: GenerationRequest, cachedIds: number[]): Promise<Generation> {
+export async function generateOne(
+  decoder: Decoder,
+  request: GenerationRequest,
+  cachedIds: number[],
+): Promise<Generation> {
   const prompt = Array.from(request.promptIds);
   let common = 0;
   while (common < cachedIds.length && common < prompt.length - 1 && cachedIds[common] === prompt[common]) common++;

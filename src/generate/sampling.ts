@@ -84,7 +84,7 @@ function topIds(values: Float32Array, count: number): number[] {
   const heap: number[] = [];
   const worse = (a: number, b: number): boolean => higher(a, b) > 0;
   const sink = (start: number): void => {
-    for (let i = start; ; ) {
+    for (let i = start; ;) {
       let worst = i;
       for (const child of [2 * i + 1, 2 * i + 2]) {
         if (child < heap.length && worse(heap[child]!, heap[worst]!)) worst = child;
