@@ -23,7 +23,7 @@ export function quantizedMatmul(
   require(parts.length === wanted.length &&
     parts.every(
       (part, i) =>
-        part.op === 'weight' &&
+        part.inputs.length === 0 &&
         part.dtype === wanted[i]!.dtype &&
         formatShape(part.shape) === formatShape(wanted[i]!.shape),
     ), 'quantizedMatmul', wanted.map(({ dtype, shape }) => dtype + formatShape(shape)).join(', '), () =>
