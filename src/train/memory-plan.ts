@@ -79,11 +79,8 @@ export function memoryOf(
   };
 }
 
-/** How much more memory larger segments may take than the finest. */
-const segmentSlack = 1.08;
-
 /**
- * The fastest plan that stays below `limit` bytes: whole, else segmented; the finest segments if nothing does.
+ * The fastest plan that stays below `limit` bytes: whole, else a segment per layer, which is also the answer if nothing does.
  * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here.
  */
 export function choosePlan(
@@ -100,15 +97,8 @@ export function choosePlan(
     const whole = of({ kind: 'whole' });
     if (wanted === false || whole.peak <= limit) return whole;
   }
-  const finest = of({ kind: 'segmented', layersPerSegment: 1 });
-  // more layers in a segment save the making of programs; taken while the head, not the segment, sets the peak
-  const bound = Math.min(limit, finest.peak * segmentSlack);
-  for (const layersPerSegment of [8, 6, 5, 4, 3, 2]) {
-    if (layersPerSegment > model.layerCount) continue;
-    const plan = of({ kind: 'segmented', layersPerSegment });
-    if (plan.peak <= bound) return plan;
-  }
-  return finest;
+  // equal layers share a program, so that larger segments gain nothing (NOTES.md)
+  return of({ kind: 'segmented', layersPerSegment: 1 });
 }
 
 function bindingsOf(model: Model, batch: BatchSize): g.Bindings {
