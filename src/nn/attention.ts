@@ -3,26 +3,8 @@
  * they are laid out as padded rows [B, T] and gathered back (permuteRows), so padding costs nothing but attention.
  */
 import * as g from '../graph/index.ts';
+import { fromHeadRows, type RowLayout, toHeadRows } from './head-rows.ts';
 import { type Alibi, alibiBias, softCapped } from './scores.ts';
-
-/** How the N tokens of a batch lie in padded rows; B rows of T slots, S = B x T. */
-export interface RowLayout {
-  /** int64[S]: the token of each slot; N where there is none. */
-  readonly slotToken: g.Node;
-  /** int64[N]: the slot of each token. */
-  readonly tokenSlot: g.Node;
-  /** int64[T]: 0 to T - 1. */
-  readonly steps: g.Node;
-}
-
-/** The layout's nodes as inputs of a graph. */
-export function rowLayoutInputs(): RowLayout {
-  return {
-    slotToken: g.input('slot_token', 'int64', ['S']),
-    tokenSlot: g.input('token_slot', 'int64', ['N']),
-    steps: g.input('steps', 'int64', ['T']),
-  };
-}
 
 export interface AttentionOptions {
   /** Factor of the scores, usually 1 / sqrt(E). */
@@ -49,23 +31,8 @@ function causalBias(steps: g.Node, window: number | undefined): g.Node {
  * @returns f32[N, H x E].
  */
 export function attention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, options: AttentionOptions): g.Node {
-  const [, heads, size] = q.shape as [g.Dim, number, number];
-  const groups = k.shape[1] as number;
-  const perGroup = heads / groups;
-  const toRows = (x: g.Node, count: number): g.Node =>
-    g.reshape(g.permuteRows(g.reshape(x, ['N', count * size]), layout.slotToken, layout.tokenSlot, 'any'), [
-      'B',
-      'T',
-      count,
-      size,
-    ]);
-  // every query head of a group meets the same keys: stacked, they are one product
-  const queries = g.reshape(
-    g.transpose(g.reshape(toRows(q, heads), ['B', 'T', groups, perGroup, size]), [0, 2, 3, 1, 4]),
-    ['B', groups, 'GT', size],
-  );
-  const keys = g.transpose(toRows(k, groups), [0, 2, 1, 3]);
-  const values = g.transpose(toRows(v, groups), [0, 2, 1, 3]);
+  const rows = toHeadRows(q, k, v, layout);
+  const { queries, keys, values, groups, perGroup, size } = rows;
   const scores = g.matmul(queries, keys, { transposeB: true, alpha: options.scale });
   const grouped: g.Shape = ['B', groups, perGroup, 'T', 'T'];
   const capped = softCapped(g.reshape(scores, grouped), options.softCap);
@@ -76,6 +43,5 @@ export function attention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, op
   const masked = g.add(biased, causalBias(layout.steps, options.window));
   const probabilities = g.reshape(g.softmax(masked), ['B', groups, 'GT', 'T']);
   const mixed = g.reshape(g.matmul(probabilities, values), ['B', groups, perGroup, 'T', size]);
-  const rows = g.reshape(g.transpose(mixed, [0, 3, 1, 2, 4]), ['S', heads * size]);
-  return g.permuteRows(rows, layout.tokenSlot, layout.slotToken, 'none');
+  return fromHeadRows(mixed, rows, layout);
 }

@@ -3,7 +3,8 @@
  * it and against the new tokens are computed apart and share one softmax.
  */
 import * as g from '../graph/index.ts';
-import type { AttentionOptions, RowLayout } from './attention.ts';
+import type { AttentionOptions } from './attention.ts';
+import { fromHeadRows, type RowLayout, toHeadRows } from './head-rows.ts';
 import { alibiBias, softCapped } from './scores.ts';
 
 /** What one layer remembers of B rows: room for C tokens each, of which the first `lengths[b]` are there. */
@@ -44,22 +45,8 @@ export function cachedAttention(
   layout: CacheLayout,
   { scale, window, softCap, alibi }: AttentionOptions,
 ): g.Node {
-  const [, heads, size] = q.shape as [g.Dim, number, number];
-  const groups = k.shape[1] as number;
-  const perGroup = heads / groups;
-  const toRows = (x: g.Node, count: number): g.Node =>
-    g.reshape(g.permuteRows(g.reshape(x, ['N', count * size]), layout.slotToken, layout.tokenSlot, 'any'), [
-      'B',
-      'T',
-      count,
-      size,
-    ]);
-  const queries = g.reshape(
-    g.transpose(g.reshape(toRows(q, heads), ['B', 'T', groups, perGroup, size]), [0, 2, 3, 1, 4]),
-    ['B', groups, 'GT', size],
-  );
-  const newKeys = g.transpose(toRows(k, groups), [0, 2, 1, 3]);
-  const newValues = g.transpose(toRows(v, groups), [0, 2, 1, 3]);
+  const headRows = toHeadRows(q, k, v, layout);
+  const { queries, keys: newKeys, values: newValues, groups, perGroup, size } = headRows;
 
   const query = g.reshape(layout.steps, ['T', 1]);
   const key = g.reshape(layout.steps, [1, 'T']);
@@ -102,8 +89,7 @@ export function cachedAttention(
   const flat = (x: g.Node, columns: string): g.Node => g.reshape(x, ['B', groups, 'GT', columns]);
   const mixed = g.add(g.matmul(flat(cacheWeights, 'C'), cache.values), g.matmul(flat(newWeights, 'T'), newValues));
   const normalized = g.div(g.reshape(mixed, ['B', groups, perGroup, 'T', size]), total);
-  const rows = g.reshape(g.transpose(normalized, [0, 3, 1, 2, 4]), ['S', heads * size]);
-  return g.permuteRows(rows, layout.tokenSlot, layout.slotToken, 'none');
+  return fromHeadRows(normalized, headRows, layout);
 }
 
 function maximum(a: g.Node, b: g.Node): g.Node {

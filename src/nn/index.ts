@@ -8,6 +8,7 @@ export {
   turn,
 } from './positions.ts';
 export { type Alibi, alibiSlopes, softCapped } from './scores.ts';
-export { attention, type AttentionOptions, type RowLayout, rowLayoutInputs } from './attention.ts';
+export { attention, type AttentionOptions } from './attention.ts';
+export { type RowLayout, rowLayoutInputs } from './head-rows.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
 export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';
