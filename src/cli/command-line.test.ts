@@ -86,6 +86,29 @@ describe('doctor', () => {
   });
 });
 
+describe('the place of a key that is refused after the configuration was read', () => {
+  const file = join(folder, 'late.yaml');
+  writeFileSync(file, 'stage: sft\ndataset: [none-such.json]\n');
+
+  test('is its line in the file', async () => {
+    const { code, err } = await call('data', 'check', file);
+    expect(code).toBe(1);
+    expect(err).toContain(`${file}:2:10: dataset: "none-such.json" must be a name in `);
+  });
+
+  test('is the argument that goes before the file', async () => {
+    const { code, err } = await call('data', 'check', file, 'dataset=other.json');
+    expect(code).toBe(1);
+    expect(err).toContain('command line: dataset=other.json: dataset: "other.json" must be a name in ');
+  });
+
+  test('is left out where nobody wrote the key', () => {
+    const error = new ConfigError('model-needed', {});
+    const places = new Map([['model_name_or_path', { origin: 'default', where: 'default' } as const]]);
+    expect(describeFailure(error, {}, places).text).toBe(error.message);
+  });
+});
+
 test('colours are written on a terminal only, and not with NO_COLOR', () => {
   const stream = (isTTY: boolean) => ({ write: () => true, isTTY });
   expect(new Terminal(stream(true), {}).style('red', 'x')).toBe('\u001B[31mx\u001B[0m');

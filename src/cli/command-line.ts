@@ -1,5 +1,6 @@
 /** One call of the program: finds the command, loads it, runs it, and turns errors into text and an exit code. */
 import { readFileSync } from 'node:fs';
+import type { Provenance } from '../config/index.ts';
 import { UsageError } from '../errors.ts';
 import { closest } from '../util/index.ts';
 import type { CommandContext, CommandEntry } from './command.ts';
@@ -58,6 +59,7 @@ const isHelp = (word: string | undefined): boolean => word === '--help' || word 
 export async function runCommandLine(argv: readonly string[], around: Surroundings): Promise<number> {
   const out = new Terminal(around.out, around.env);
   const err = new Terminal(around.err, around.env);
+  let places: ReadonlyMap<string, Provenance> = new Map();
   try {
     const [first, second] = argv;
     if (first === undefined || (isHelp(first) && second === undefined)) {
@@ -96,10 +98,13 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
       input,
       env,
       onInterrupt: (handler) => around.onInterrupt(handler),
+      onConfig: (provenance) => {
+        places = provenance;
+      },
     });
     return code ?? 0;
   } catch (error) {
-    const failure = describeFailure(error, around.env);
+    const failure = describeFailure(error, around.env, places);
     err.line(err.style('red', failure.text));
     return failure.exitCode;
   }

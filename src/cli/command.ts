@@ -1,4 +1,5 @@
 /** What a command is: a name and a summary for the table, flags for its help, and a function that runs it. */
+import type { Provenance } from '../config/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /** A flag of a command, in commander's notation: `--json`, `--prompt <text>`. */
@@ -22,6 +23,8 @@ export interface CommandContext {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   /** Takes over Ctrl-C until the command ends; without it Ctrl-C ends the process at once with 130. */
   onInterrupt(handler: () => void): void;
+  /** Told where each key of the configuration was written, so that a later refusal of a key names that place. */
+  onConfig(provenance: ReadonlyMap<string, Provenance>): void;
 }
 
 /** A command's own module. */

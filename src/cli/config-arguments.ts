@@ -13,6 +13,7 @@ export function loadCommandConfig(context: CommandContext, requires: RequiredKey
     requires,
     command: context.command,
   });
+  context.onConfig(loaded.provenance);
   for (const notice of loaded.notices) context.err.line(context.err.style('dim', configNoticeText(notice)));
   return loaded;
 }

@@ -1,4 +1,5 @@
 /** From an error to what the command line prints and the exit code it ends with (contract, article 3). */
+import type { Provenance } from '../config/index.ts';
 import { FettleError, messageText } from '../errors.ts';
 
 /** Bounds of a refusal, so that a screen shows all of it. */
@@ -23,11 +24,24 @@ function clip(text: string): string {
   return lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES - 1), '...'].join('\n') : lines.join('\n');
 }
 
-/** Describes an error. A stack is shown with FETTLE_DEBUG=1 only. */
-export function describeFailure(error: unknown, env: Readonly<Record<string, string | undefined>>): Failure {
+/** A text that begins with a key of the configuration gets the place in front where somebody wrote that key. */
+function locate(text: string, places: ReadonlyMap<string, Provenance>): string {
+  const place = places.get(/^([a-z][a-z0-9_]*): /.exec(text)?.[1] ?? '');
+  return place === undefined || place.origin === 'default' ? text : `${place.where}: ${text}`;
+}
+
+/**
+ * Describes an error. A stack is shown with FETTLE_DEBUG=1 only.
+ * @param places where each key of the configuration was written
+ */
+export function describeFailure(
+  error: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+  places: ReadonlyMap<string, Provenance> = new Map(),
+): Failure {
   const known = error instanceof FettleError;
   const reason = error instanceof Error ? error.message || error.name : String(error);
-  const text = clip(known ? error.message : messageText('unexpected-error', { text: reason }));
+  const text = clip(known ? locate(error.message, places) : messageText('unexpected-error', { text: reason }));
   if (env['FETTLE_DEBUG'] !== '1' || !(error instanceof Error)) return { text, exitCode: known ? error.exitCode : 1 };
   const cause = error.cause instanceof Error ? [`cause: ${error.cause.stack ?? error.cause.message}`] : [];
   return { text: [text, error.stack ?? '', ...cause].join('\n'), exitCode: known ? error.exitCode : 1 };
