@@ -56,14 +56,14 @@ describe('fettle generate', () => {
 
   test('refusals name the flag, the file and the message', async () => {
     expect(await call('generate', ...settings())).toMatchObject({
-      code: 2,
+      code: 1,
       err: 'fettle generate: one of --prompt, --messages, --raw, --prompt-ids must be given, got none\n',
     });
     expect(await call('generate', ...settings(), '--raw', 'a', '--prompt', 'b')).toMatchObject({
-      code: 2,
+      code: 1,
       err: 'fettle generate: only one of --prompt, --raw may be given, got several\n',
     });
-    expect((await call('generate', ...settings(), '--prompt-ids', '1,x')).code).toBe(2);
+    expect((await call('generate', ...settings(), '--prompt-ids', '1,x')).code).toBe(1);
     const file = join(folder, 'wrong.json');
     writeFileSync(file, '[{"role": "bot", "content": "x"}]');
     expect(await call('generate', ...settings(), '--messages', file)).toMatchObject({

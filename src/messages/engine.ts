@@ -38,6 +38,8 @@ export const engineMessages = {
     segmented: boolean;
     rows: number;
     longest: number;
+    /** What the smallest batch would need, in segments. */
+    smallest: number;
   }) => {
     const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
     const remedies = [
@@ -45,7 +47,11 @@ export const engineMessages = {
       ...(f.rows > 1 ? ['a smaller per_device_train_batch_size (with more gradient_accumulation_steps)'] : []),
       `a cutoff_len below ${f.longest}`,
     ];
-    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${remedies.join(', or ')}`;
+    const help =
+      f.smallest <= f.limit
+        ? remedies.join(', or ')
+        : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${gigabytes(f.smallest)}, which the shortest rows need`;
+    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },
   'model-needed': (_: object) => 'model_name_or_path: the folder of a base model must be given, got nothing',
   'webgpu-missing': (_: object) =>

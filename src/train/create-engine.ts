@@ -34,7 +34,7 @@ import {
 } from '../tuning/index.ts';
 import type { TrainEngine } from './engine.ts';
 import { createGraphEngine } from './graph-engine.ts';
-import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+import { type BatchSize, choosePlan, memoryOf, type MemoryPlan } from './memory-plan.ts';
 
 /** A base model with its tuning method, before anything is computed. */
 export interface TuningSetup {
@@ -184,6 +184,13 @@ export function planMemory(config: FettleConfig, setup: TuningSetup, batch: Batc
   );
 }
 
+/** What one row of a few tokens would need in segments: below this no setting helps. */
+function smallestMemory(config: FettleConfig, setup: TuningSetup): number {
+  const batch = { rows: 1, longest: 16, tokens: 16, labelled: 8 };
+  const plan = { kind: 'segmented', layersPerSegment: 1 } as const;
+  return memoryOf(setup.folder.model, setup.method, batch, optimizerBytes(config), plan).peak;
+}
+
 /**
  * Makes the engine.
  * @param batch the largest micro-batch that it will be given.
@@ -200,6 +207,7 @@ export async function createEngine(config: FettleConfig, setup: TuningSetup, bat
       segmented: memory.plan === 'segmented',
       rows: batch.rows,
       longest: batch.longest,
+      smallest: smallestMemory(config, setup),
     });
   }
   const threads = threadCount(config);

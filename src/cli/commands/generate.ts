@@ -1,5 +1,5 @@
 /** `fettle generate`: one answer to a prompt, to messages, to a raw text or to token ids. */
-import { UsageError } from '../../errors.ts';
+import { ConfigError } from '../../errors.ts';
 import { type Answer, type Generator, openGenerator } from '../../generate/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
 import { loadCommandConfig } from '../config-arguments.ts';
@@ -13,7 +13,7 @@ function parseIds(command: string, written: string, vocabularySize: number): Int
   const ids = written.split(',').map(Number);
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
   if (wrong !== undefined || written.trim() === '') {
-    throw new UsageError('wrong-ids', { command, written, vocabularySize });
+    throw new ConfigError('wrong-ids', { command, written, vocabularySize });
   }
   return Int32Array.from(ids);
 }
@@ -50,8 +50,8 @@ export const command: Command = {
   async run(context) {
     const { command, options, out } = context;
     const given = forms.filter((form) => options[form] !== undefined);
-    if (given.length === 0) throw new UsageError('flag-missing', { command, flags: forms.map(flagOf) });
-    if (given.length > 1) throw new UsageError('flags-exclude', { command, flags: given.map(flagOf) });
+    if (given.length === 0) throw new ConfigError('flag-missing', { command, flags: forms.map(flagOf) });
+    if (given.length > 1) throw new ConfigError('flags-exclude', { command, flags: given.map(flagOf) });
     const { config } = loadCommandConfig(context, ['model_name_or_path']);
     const json = options['json'] === true;
     const generator = await openGenerator(config);
