@@ -11,6 +11,8 @@ export type Start =
       readonly kind: 'fresh';
       /** A checkpoint, of another run or folder, whose state is taken over. */
       readonly from?: FoundCheckpoint;
+      /** The key by which an unfinished run that is replaced differs. */
+      readonly replaces?: string;
     }
   | {
       readonly kind: 'resume';
@@ -67,7 +69,7 @@ export async function decideStart(folder: string, config: FettleConfig): Promise
   const finished = record.state === 'done';
   if (!finished && resume === false) return { kind: 'fresh' };
   if (!finished && difference === undefined) return resumeFrom(folder, record);
-  if (overwrite) return { kind: 'fresh' };
+  if (overwrite) return { kind: 'fresh', ...(finished ? {} : { replaces: difference!.key }) };
   if (finished && difference === undefined && madeLonger(record, config)) return resumeFrom(folder, record);
   if (finished) throw new RunError('run-folder-finished', { dir: folder });
   const { key, old, new: now } = difference!;

@@ -88,6 +88,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     buffered.push(event);
     owner.hear(event);
   };
+  if (start.kind === 'fresh' && start.replaces !== undefined) {
+    say(notice('run-replaced', { dir: folder, what: `key ${start.replaces}` }));
+  }
   const recorded = start.kind === 'resume' ? start.record.threads : undefined;
   const threads = config.threads ?? recorded ?? availableParallelism();
   if (recorded !== undefined && recorded !== threads) {

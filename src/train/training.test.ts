@@ -238,6 +238,14 @@ describe('going on', () => {
     const trained = await trainHere(folder, { ...options, overwriteOutputDir: true, loggingSteps: 5 });
     expect(typesOf(trained)).not.toContain('resuming');
     expect(weights(folder)).not.toBe(weights(whole));
+    const other = newFolder();
+    await trainUntil(other, { FETTLE_TEST_THROW_AT: '5' }, options);
+    const { events } = await trainHere(other, { ...options, overwriteOutputDir: true, learningRate: 0.01 });
+    expect(events).toContainEqual({
+      type: 'notice',
+      code: 'run-replaced',
+      text: `${other}: the key learning_rate changed: the unfinished run is replaced`,
+    });
   });
 
   test('is not done with resume_from_checkpoint: false', async () => {
