@@ -4,7 +4,7 @@ export { type Node, type OpAttributes, type OpName, reachableNodes } from './nod
 export { gradientOf, operations, rebuild } from './operations.ts';
 export { cutNodes, substitute } from './transform.ts';
 export { formatNode, printGraph } from './print.ts';
-export { type Bindings, peakBytes, tensorBytes } from './memory.ts';
+export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts';
 export {
   type EightBitLayout,
   expandedRows,

@@ -15,6 +15,13 @@ export function tensorBytes(node: Pick<Node, 'shape' | 'dtype'>, bindings: Bindi
   return countElements(node.shape, bindings) * bytesPerElement[node.dtype];
 }
 
+/** Bytes of the frozen weights that the outputs reach. */
+export function weightBytes(outputs: readonly Node[]): number {
+  return reachableNodes(outputs)
+    .filter(({ op }) => op === 'weight')
+    .reduce((sum, node) => sum + tensorBytes(node, {}), 0);
+}
+
 function countElements(shape: Shape, bindings: Bindings): number {
   return shape.reduce<number>((product, dim) => {
     const size = typeof dim === 'number' ? dim : bindings[dim];

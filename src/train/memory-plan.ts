@@ -2,7 +2,8 @@
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { buildSegments, sharedWeightBytes } from './segmented-plan.ts';
+import { buildSegments } from './segmented-plan.ts';
+import { takesReadWeights } from './shared-program.ts';
 import { wholeOutputs } from './whole-plan.ts';
 
 /** The largest micro-batch of a run: rows B of at most T tokens, N tokens in all, R of them trained. */
@@ -48,7 +49,7 @@ export function memoryOf(
   let activations: number;
   if (plan.kind === 'whole') {
     const outputs = Object.values(wholeOutputs(model, method));
-    weights = weightBytes(outputs);
+    weights = g.weightBytes(outputs);
     // results are copied once more on their way into JavaScript
     activations = g.peakBytes(outputs, bindings) + values * 4 + masks;
   } else {
@@ -56,13 +57,13 @@ export function memoryOf(
     const graphs = segments.flatMap(({ forward, backward }) =>
       [forward, backward].filter((graph) => graph !== undefined),
     );
-    weights = Math.max(...graphs.map((graph) => weightBytes(Object.values(graph))));
+    weights = Math.max(...graphs.map((graph) => g.weightBytes(Object.values(graph))));
     const border = batch.tokens * model.hiddenSize * 4;
     // the shared programs of both directions hold one segment's weights each
-    const middle = segments[1]?.backward ?? segments[1]?.forward;
-    const read = middle ? weightBytes(Object.values(middle)) : 0;
+    const middle = Object.values(segments[1]?.backward ?? segments[1]?.forward ?? {});
+    const read = takesReadWeights(middle) ? 2 * g.weightBytes(middle) : 0;
     activations =
-      (read <= sharedWeightBytes ? 2 * read : 0) +
+      read +
       Math.max(...graphs.map((graph) => g.peakBytes(Object.values(graph), bindings))) +
       border * (segments.length + 1) +
       masks / Math.max(1, segments.length - 2);
@@ -111,11 +112,4 @@ function bindingsOf(model: Model, batch: BatchSize): g.Bindings {
     R: Math.max(1, batch.labelled),
     GT: perGroup * batch.longest,
   };
-}
-
-function weightBytes(outputs: readonly g.Node[]): number {
-  return g
-    .reachableNodes(outputs)
-    .filter((node) => node.op === 'weight')
-    .reduce((sum, node) => sum + g.tensorBytes(node, {}), 0);
 }

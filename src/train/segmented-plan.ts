@@ -16,7 +16,7 @@ import {
 } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
-import { canFeedWeights, numberGraph, type NumberedGraph, SharedProgram, weightBytes } from './shared-program.ts';
+import { numberGraph, type NumberedGraph, SharedProgram, takesReadWeights } from './shared-program.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
 /** A program's input and output at the cut below and above it, and the gradients that arrive and leave there. */
@@ -65,9 +65,6 @@ export function buildSegments(model: Model, method: TuningMethod, layersPerSegme
   });
 }
 
-/** Weights of a segment up to this size are read anew for each run of a shared program; larger ones are mapped. */
-export const sharedWeightBytes = 64e6;
-
 /** Programs of the graphs: shared ones are kept, others are made, run and released in turn. */
 class SegmentPrograms {
   private readonly shared = new Map<string, Promise<SharedProgram>>();
@@ -84,7 +81,7 @@ class SegmentPrograms {
   /** Prepares a graph. Call it for all graphs before the first run: what is alone is not kept. */
   prepare(outputs: Readonly<Record<string, g.Node>>): SegmentGraph {
     const numbered = numberGraph(outputs);
-    const shareable = canFeedWeights(numbered) && weightBytes(numbered) <= sharedWeightBytes;
+    const shareable = takesReadWeights(Object.values(outputs));
     const { signature } = numbered;
     this.signatures.set(signature, (this.signatures.get(signature) ?? 0) + 1);
     const names = [...numbered.inputs.values()];

@@ -46,18 +46,7 @@ export function numberGraph(outputs: Readonly<Record<string, g.Node>>): Numbered
   return { signature: g.printGraph(numbered), outputs: numbered, inputs, weights, results };
 }
 
-/** Bytes of a graph's weights. */
-export function weightBytes({ weights }: NumberedGraph): number {
-  let bytes = 0;
-  for (const node of weights.values()) bytes += g.tensorBytes(node, {});
-  return bytes;
-}
-
-/** Whether onnxruntime takes weights of these dtypes as inputs. */
-export function canFeedWeights({ weights }: NumberedGraph): boolean {
-  return [...weights.values()].every(({ dtype }) => dtype !== 'bfloat16');
-}
-
+/** What weights of each dtype are read into; others onnxruntime does not take as inputs. */
 const arrays: Partial<Record<g.DType, new (length: number) => TensorData>> = {
   float32: Float32Array,
   float16: Uint16Array,
@@ -65,6 +54,15 @@ const arrays: Partial<Record<g.DType, new (length: number) => TensorData>> = {
   uint8: Uint8Array,
   int8: Int8Array,
 };
+
+/** Weights up to this size are read anew for each run; larger ones are mapped by a program of their own. */
+const maxReadBytes = 64e6;
+
+/** Whether a graph's weights are given to it as it runs, so that equal graphs can share a program. */
+export function takesReadWeights(outputs: readonly g.Node[]): boolean {
+  const weights = g.reachableNodes(outputs).filter(({ op }) => op === 'weight');
+  return weights.every(({ dtype }) => dtype in arrays) && g.weightBytes(outputs) <= maxReadBytes;
+}
 
 /** One program for all graphs of a signature; weights are read into buffers that every run uses again. */
 export class SharedProgram {
