@@ -1,20 +1,8 @@
 /** Previewed rows as one HTML page that needs nothing else: each token shows its id, bytes, label and weight. */
 import type { PreviewedRow } from '../data/index.ts';
 import { previewTexts } from '../messages/cli.ts';
+import { escapeHtml } from '../util/index.ts';
 import { shownTokens, visibleText, type TokenNames } from './token-text.ts';
-
-const escapes: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Text that can stand in HTML, between tags and in quotes. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => escapes[character]!);
-}
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PreviewedRow } from '../data/index.ts';
-import { escapeHtml, previewPageHead, previewPageRow, previewPageTail } from './preview-page.ts';
+import { escapeHtml } from '../util/index.ts';
+import { previewPageHead, previewPageRow, previewPageTail } from './preview-page.ts';
 import { printPreview } from './preview-view.ts';
 import { Terminal } from './terminal.ts';
 import { shownTokens } from './token-text.ts';

@@ -1,0 +1,8 @@
+export {
+  bootstrapInterval,
+  bootstrapMean,
+  type BootstrapOptions,
+  type Interval,
+  quantile,
+  wilsonInterval,
+} from './intervals.ts';
