@@ -3,7 +3,6 @@ export { parseSize } from './coerce.ts';
 export {
   configFromOptions,
   loadConfig,
-  MAX_CONFIG_BYTES,
   parseConfig,
   type RequiredKeys,
   trainingNeeds,

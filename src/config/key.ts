@@ -29,6 +29,8 @@ export interface KeyInfo {
   readonly defaultText?: string;
   /** How the written value is read when its schema alone does not say so. */
   readonly reading?: 'bytes';
+  /** A text that ends in .yaml, .yml or .json is a file that holds the value. */
+  readonly mappingFile?: boolean;
   /** Other spellings of values, and what each of them means here. */
   readonly aliases?: Readonly<Record<string, string>>;
   /** Values that LLaMA-Factory or transformers know and Fettle refuses, each with its remedy. */

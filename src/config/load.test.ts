@@ -386,3 +386,27 @@ describe('options of the API', () => {
     ]);
   });
 });
+
+describe('own templates', () => {
+  const file = join(folder, 'mine.yaml');
+  writeFileSync(file, 'user: "Q: {content}\\n"\nassistant: "A: {content}"\n');
+  const broken = join(folder, 'broken.yaml');
+  writeFileSync(broken, 'user: "{content}"\nuser: "{content}"\n');
+  const wrong = join(folder, 'wrong.yaml');
+  writeFileSync(wrong, 'usr: "{content}"\n');
+
+  test('stand in a file of their own, or in the configuration itself', () => {
+    const mine = { name: 'mine', user: 'Q: {content}\n', assistant: 'A: {content}' };
+    expect(config(`template: ${file}`).template).toEqual(mine);
+    expect(config('template: {user: "Q: {content}"}').template).toEqual({ user: 'Q: {content}' });
+    expect(config('template: llama3').template).toBe('llama3');
+  });
+
+  test('that cannot be read are refused with the line that names them', () => {
+    expect(problems('template: nowhere.yaml')).toEqual([
+      'train.yaml:1:11: the file of template must be readable, got no such file: nowhere.yaml',
+    ]);
+    expect(problems(`template: ${broken}`)).toEqual([`${broken}:2:1: key "user" must stand once, got it twice`]);
+    expect(problems(`template: ${wrong}`)).toEqual(['train.yaml:1:11: unknown key "template.usr"']);
+  });
+});

@@ -1,5 +1,4 @@
 /** A configuration from a file, from `key=value` arguments and from options of the API. All errors come together. */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { ConfigError } from '../errors.ts';
 import type { ConfigNotice, ConfigProblem } from '../messages/config.ts';
 import type { MessageFields } from '../messages/index.ts';
@@ -10,11 +9,9 @@ import { resolveConfig, type FettleConfig } from './resolve.ts';
 import { checkRules, type RuleContext } from './rules.ts';
 import { configKeys, type ConfigKey, configSchema } from './schema.ts';
 import { readSettings, type Provenance } from './settings.ts';
+import { readEntries } from './read-entries.ts';
 import { parseEntries, type ParsedEntries } from './yaml-entries.ts';
 import type { z } from 'zod';
-
-/** A configuration is a page of text; a larger file was given by mistake and is not read. */
-export const MAX_CONFIG_BYTES = 1_000_000;
 
 /** A checked configuration and what is to be said about it. */
 export interface LoadedConfig {
@@ -45,53 +42,6 @@ export interface ConfigSource {
   readonly requires?: RequiredKeys;
   /** Name of the command, for a missing key. */
   readonly command?: string;
-}
-
-function problem(code: 'config-unreadable', where: string, reason: string): ParsedEntries {
-  return { entries: [], problems: [{ code, fields: { where, reason } }] };
-}
-
-/** UTF-16 files begin with a mark, or show a zero byte beside an ASCII letter. */
-function encodingOf(bytes: Uint8Array): string | undefined {
-  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) return 'UTF-16';
-  if (bytes.length > 1 && (bytes[0] === 0) !== (bytes[1] === 0)) return 'UTF-16';
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return undefined;
-  } catch {
-    return 'bytes that are not UTF-8';
-  }
-}
-
-/** Reads the settings of a file; what is wrong with the file comes back as problems. */
-function readEntries(file: string): ParsedEntries {
-  let bytes: Buffer;
-  try {
-    const handle = openSync(file, 'r');
-    try {
-      const stats = fstatSync(handle);
-      if (stats.isDirectory()) return problem('config-unreadable', file, 'it is a folder');
-      if (stats.size > MAX_CONFIG_BYTES) {
-        return {
-          entries: [],
-          problems: [
-            { code: 'config-too-large', fields: { where: file, bytes: stats.size, maxBytes: MAX_CONFIG_BYTES } },
-          ],
-        };
-      }
-      bytes = readFileSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    return problem('config-unreadable', file, code === 'ENOENT' ? 'no such file' : (code ?? String(error)));
-  }
-  const encoding = encodingOf(bytes);
-  if (encoding !== undefined) {
-    return { entries: [], problems: [{ code: 'config-encoding', fields: { where: file, encoding } }] };
-  }
-  return parseEntries(bytes.toString('utf8').replace(/^\uFEFF/, ''), file);
 }
 
 /** Problems in reading order: lines of the file, then the command line. */

@@ -1,10 +1,12 @@
 /** Written settings -> values by key: other names translated, unsupported ones refused, each value checked by its schema. */
+import { basename } from 'node:path';
 import type { z } from 'zod';
 import type { ConfigNotice, ConfigProblem } from '../messages/config.ts';
 import { closest } from '../util/index.ts';
 import { coerce } from './coerce.ts';
 import type { Entry, SettingOrigin } from './entry.ts';
 import { precisionKeys } from './keys/precision.ts';
+import { readEntries } from './read-entries.ts';
 import { refusedKeys } from './refused-keys.ts';
 import {
   configKeys,
@@ -217,6 +219,24 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
   return { parsed, places, notices, problems };
 }
 
+/** A value that stands in a file of its own, by its keys; its name is the file's. */
+function readMappingFile(entry: Entry, key: ConfigKey, file: string, problems: ConfigProblem[]): unknown {
+  const { entries, problems: found } = readEntries(file);
+  for (const problem of found) {
+    problems.push(
+      problem.code === 'config-unreadable'
+        ? { code: 'value-file', fields: { where: entry.where, key, file, reason: problem.fields.reason } }
+        : problem,
+    );
+  }
+  if (found.length > 0) return undefined;
+  const name = basename(file).replace(mappingFilePattern, '');
+  return { name, ...Object.fromEntries(entries.map(({ key: inner, value }) => [inner, value])) };
+}
+
+/** Names of files that hold a mapping. */
+const mappingFilePattern = /\.(ya?ml|json)$/i;
+
 function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[], ignored: string[]): unknown {
   const value = withoutIgnored(key, coerce(entry, valueSchema(key)), ignored);
   const refused = refusedValue(key, value);
@@ -227,6 +247,9 @@ function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[], igno
     });
     return undefined;
   }
-  const { aliases } = keyInfo(key);
+  const { aliases, mappingFile } = keyInfo(key);
+  if (mappingFile && typeof value === 'string' && mappingFilePattern.test(value)) {
+    return readMappingFile(entry, key, value, problems);
+  }
   return typeof value === 'string' && aliases !== undefined && Object.hasOwn(aliases, value) ? aliases[value] : value;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizerFolder } from '../formats/index.ts';
-import { type ChatTemplate, loadTemplate } from '../template/index.ts';
+import { type ChatTemplate, loadTemplate, modelChatTemplate } from '../template/index.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
 import { type Proof, proofData } from './proof.ts';
 import type { DataSettings } from './settings.ts';
@@ -45,6 +45,10 @@ describe.skipIf(!existsSync(model))('proof (skipped where ../shared/data is abse
     };
     return proofData(settings as unknown as DataSettings & TextSettings, {
       tokenizer,
+      modelTemplate:
+        template.kind === 'jinja'
+          ? undefined
+          : loadTemplate({ tokens: tokenizer, chatTemplate: modelChatTemplate(tokenizer.files) }),
       requireTemplate: () => template,
     });
   };

@@ -3,8 +3,7 @@
  * asked at inference is how the trained ids begin, that each trained answer ends with its end token, and that no header of
  * an answer is left over; and where the model has a template of its own, the first byte in which ours differs from it.
  */
-import type { ChatTemplate, Conversation, Message, SegmentOptions } from '../template/index.ts';
-import { loadTemplate, modelChatTemplate } from '../template/index.ts';
+import type { ChatTemplate, Conversation, SegmentOptions } from '../template/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { DataError, messageText } from '../errors.ts';
 import type { MessageFields } from '../messages/index.ts';
@@ -15,6 +14,7 @@ import { resolveDatasets } from './registry.ts';
 import { placeText, type RowPlace } from './row.ts';
 import { ignoredLabel } from './sequence.ts';
 import type { DataSettings } from './settings.ts';
+import { templateDifference } from './template-match.ts';
 import type { TextSettings, TextTools } from './text-tools.ts';
 
 /** What can be wrong. The texts stand in the catalogue under `proof-` and the kind. */
@@ -54,15 +54,6 @@ export interface Proof {
 
 /** Mismatches that are described; the others are counted. */
 const maxExamples = 20;
-
-/** Where two texts differ first, in UTF-8 bytes, and what stands there in each. */
-function firstDifference(ours: string, theirs: string): { byte: number; ours: string; theirs: string } | undefined {
-  let at = 0;
-  while (at < ours.length && at < theirs.length && ours[at] === theirs[at]) at++;
-  if (at === ours.length && at === theirs.length) return undefined;
-  const byte = new TextEncoder().encode(ours.slice(0, at)).length;
-  return { byte, ours: ours.slice(at, at + 20), theirs: theirs.slice(at, at + 20) };
-}
 
 /** Proves rows one after the other. */
 class Prover {
@@ -168,35 +159,11 @@ class Prover {
     }
   }
 
-  private compare(own: ChatTemplate, { messages, tools }: Conversation, place: RowPlace): void {
-    const options = tools === undefined ? {} : { tools };
-    let theirs: string;
-    try {
-      theirs = own.render(messages, options);
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      return;
-    }
-    const ours = this.template.render(messages, { ...this.options.render, ...options });
-    const difference = firstDifference(ours, theirs);
+  private compare(own: ChatTemplate, conversation: Conversation, place: RowPlace): void {
+    const difference = templateDifference(this.template, own, conversation, this.options.render);
     if (difference === undefined) return;
-    this.add('model-template', place, this.turnAt(messages, difference.byte), {
-      ...difference,
-      template: this.template.name,
-    });
-  }
-
-  /** The turn in whose rendering a byte stands. */
-  private turnAt(messages: readonly Message[], byte: number): number {
-    const length = (text: string): number => new TextEncoder().encode(text).length;
-    for (let count = 1; count < messages.length; count++) {
-      try {
-        if (length(this.template.render(messages.slice(0, count), this.options.render)) > byte) return count - 1;
-      } catch (error) {
-        if (!(error instanceof DataError)) throw error;
-      }
-    }
-    return messages.length - 1;
+    const { turn, ...fields } = difference;
+    this.add('model-template', place, turn, { ...fields, template: this.template.name });
   }
 
   private add<K extends MismatchKind>(
@@ -234,18 +201,16 @@ class Prover {
  */
 export async function proofData(
   settings: DataSettings & TextSettings,
-  { tokenizer, requireTemplate }: Pick<TextTools, 'tokenizer' | 'requireTemplate'>,
+  { tokenizer, modelTemplate, requireTemplate }: Pick<TextTools, 'tokenizer' | 'modelTemplate' | 'requireTemplate'>,
   notices: Notice[] = [],
 ): Promise<Proof> {
   const template = requireTemplate();
-  const chatTemplate = template.kind === 'jinja' ? undefined : modelChatTemplate(tokenizer.files);
-  const own = chatTemplate === undefined ? undefined : loadTemplate({ tokens: tokenizer, chatTemplate });
   const options: SegmentOptions = {
     trainOnPrompt: settings.train_on_prompt,
     maskHistory: settings.mask_history,
     historyThinking: settings.history_thinking,
   };
-  const prover = new Prover(tokenizer, template, options, own);
+  const prover = new Prover(tokenizer, template, options, modelTemplate);
   const entries = await resolveDatasets(settings.dataset, settings.dataset_dir, notices);
   for await (const group of readRows(entries, settings, notices)) {
     for (const { place, example } of group) {

@@ -8,7 +8,10 @@ import {
   type ChatTemplate,
   loadSavedTemplate,
   loadTemplate,
+  type LoadTemplateOptions,
   modelChatTemplate,
+  type OwnTemplate,
+  readOwnTemplate,
   type SegmentOptions,
 } from '../template/index.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
@@ -22,7 +25,8 @@ export const savedTemplateName = 'fettle_template.json';
 export interface TextSettings {
   readonly model_name_or_path?: string | undefined;
   readonly adapter_name_or_path: readonly string[];
-  readonly template?: string | undefined;
+  /** The name of a built-in template, or an own one. */
+  readonly template?: string | OwnTemplate | undefined;
   readonly default_system?: string | undefined;
   readonly enable_thinking?: boolean | undefined;
   readonly history_thinking: 'strip' | 'keep';
@@ -39,6 +43,8 @@ export interface TextTools {
   readonly tokenizer: Tokenizer;
   /** Undefined for plain texts (`stage: pt`) where the model has none. */
   readonly template: ChatTemplate | undefined;
+  /** The model's own template, where the config names another one. */
+  readonly modelTemplate: ChatTemplate | undefined;
   readonly encoder: RowEncoder;
   /** The template, for conversations. @throws ConfigError `template-missing` with the nearest built-in names. */
   requireTemplate(): ChatTemplate;
@@ -74,7 +80,7 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
   const base = settings.model_name_or_path ?? '';
   const files = await tokenizerFiles([base, ...settings.adapter_name_or_path]);
   const tokenizer = createTokenizer(files);
-  const template = openTemplate(settings, files, tokenizer, now);
+  const { template, modelTemplate } = openTemplate(settings, files, tokenizer, now);
   const options: SegmentOptions = {
     trainOnPrompt: settings.train_on_prompt,
     maskHistory: settings.mask_history,
@@ -85,6 +91,8 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
   return {
     tokenizer,
     template,
+    // A recipe makes ids without any template.
+    modelTemplate: recipe === undefined ? modelTemplate : undefined,
     encoder: recipe === undefined ? encoder : createRecipeEncoder(recipe, tokenizer, settings.cutoff_len, encoder),
     requireTemplate: () => template ?? refuseTemplate(base),
     async save(folder) {
@@ -99,23 +107,29 @@ function openTemplate(
   files: ReadonlyMap<string, Uint8Array>,
   tokenizer: Tokenizer,
   now: Date | undefined,
-): ChatTemplate | undefined {
+): Pick<TextTools, 'template' | 'modelTemplate'> {
+  const { template: named, enable_thinking: thinking } = settings;
+  const alone = (template: ChatTemplate | undefined) => ({ template, modelTemplate: undefined });
   const saved = files.get(savedTemplateName);
-  if (settings.template === undefined && saved !== undefined) {
-    return loadSavedTemplate(new TextDecoder().decode(saved), tokenizer, savedTemplateName);
+  if (named === undefined && saved !== undefined) {
+    return alone(loadSavedTemplate(new TextDecoder().decode(saved), tokenizer, savedTemplateName));
   }
   const chatTemplate = modelChatTemplate(files);
-  if (settings.stage === 'pt' && settings.template === undefined && chatTemplate === undefined) return undefined;
-  const { enable_thinking: thinking } = settings;
-  return loadTemplate({
-    name: settings.template,
+  if (settings.stage === 'pt' && named === undefined && chatTemplate === undefined) return alone(undefined);
+  const options: LoadTemplateOptions = {
     tokens: tokenizer,
     chatTemplate,
     where: settings.model_name_or_path,
     defaultSystem: settings.default_system,
     ...(thinking === undefined ? {} : { variables: { enable_thinking: thinking } }),
     ...(now === undefined ? {} : { now }),
-  });
+  };
+  if (named === undefined) return alone(loadTemplate(options));
+  const template =
+    typeof named === 'string'
+      ? loadTemplate({ ...options, name: named })
+      : loadTemplate({ ...options, wording: readOwnTemplate(named) });
+  return { template, modelTemplate: chatTemplate === undefined ? undefined : loadTemplate(options) };
 }
 
 function refuseTemplate(where: string): never {

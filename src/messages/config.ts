@@ -86,6 +86,8 @@ const problemTexts = {
     `${f.where}: a configuration must be a mapping of keys to values, got ${f.actual}`,
   'config-unreadable': (f: { where: string; reason: string }) =>
     `${f.where}: the configuration cannot be read: ${f.reason}`,
+  'value-file': (f: { where: string; key: string; file: string; reason: string }) =>
+    `${f.where}: the file of ${f.key} must be readable, got ${f.reason}: ${f.file}`,
   'config-too-large': (f: { where: string; bytes: number; maxBytes: number }) =>
     `${f.where}: a configuration must have at most ${f.maxBytes} bytes, got ${f.bytes}`,
   'config-encoding': (f: { where: string; encoding: string }) =>

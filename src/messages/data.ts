@@ -176,6 +176,16 @@ export const dataMessages = {
   }) =>
     `${f.where}: messages[${f.turn}]: template ${f.template} differs from the model's own at byte ${f.byte}: ${quote(f.ours)} instead of ${quote(f.theirs)}`,
 
+  'template-mismatch': (f: {
+    where: string;
+    turn: number;
+    template: string;
+    byte: number;
+    ours: string;
+    theirs: string;
+  }) =>
+    `${f.where}: messages[${f.turn}]: template ${f.template} must render as the model's own chat template does, got ${quote(f.ours)} instead of ${quote(f.theirs)} at byte ${f.byte}. Leave template out to train with the model's own, or set template_mismatch: allow; fettle data proof shows all rows`,
+
   'bad-rows': (f: {
     problems: readonly string[];
     total: number;

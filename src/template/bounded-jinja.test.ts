@@ -157,7 +157,7 @@ describe('own templates', () => {
     stop: ['### End'],
   };
   it('render as they are written', () => {
-    const template = loadTemplate({ tokens, wording: readOwnTemplate(own, 'mine', 'mine.yaml') });
+    const template = loadTemplate({ tokens, wording: readOwnTemplate(own, 'mine.yaml') });
     expect(template.render([...turns, ...turns])).toBe(
       '\nBelow is an instruction.\n\n### Instruct: Summarize.\n\nq\n\n### Output:\nr\n\n### End\n\n### Instruct: Summarize.\n\nq\n\n### Output:\nr\n\n### End\n',
     );
@@ -171,7 +171,7 @@ describe('own templates', () => {
     [
       'an unknown key',
       { ...own, usr: '' },
-      'template mine.yaml: knows system, user, assistant, separator, stop, got the key "usr"',
+      'template mine.yaml: knows name, system, user, assistant, separator, stop, got the key "usr"',
     ],
     ['no slot', { ...own, assistant: 'x' }, 'template mine.yaml: "assistant" must have the slot {content}, got none'],
     ['a wrong type', { ...own, user: 7 }, 'template mine.yaml: "user" must be a text, got another value'],
@@ -181,7 +181,7 @@ describe('own templates', () => {
       'template mine.yaml: "stop" must be a list of at most 64 texts, got another value',
     ],
   ])('%s', (_, value, expected) => {
-    expect(messageOf(() => readOwnTemplate(value, 'mine', 'mine.yaml'))).toBe(expected);
+    expect(messageOf(() => readOwnTemplate(value, 'mine.yaml'))).toBe(expected);
   });
 
   it('saved texts that are none', () => {

@@ -22,4 +22,4 @@ export {
   type SegmentReason,
 } from './segment.ts';
 export { maxTemplateLength, readWording, type Wording } from './wording.ts';
-export { readOwnTemplate } from './own-template.ts';
+export { type OwnTemplate, readOwnTemplate } from './own-template.ts';

@@ -2,7 +2,18 @@
 import { FormatError } from '../errors.ts';
 import { readWording, type Wording } from './wording.ts';
 
-const known = ['system', 'user', 'assistant', 'separator', 'stop'];
+/** An own template as it is written. */
+export interface OwnTemplate {
+  /** What it is called; left out: `own`. */
+  readonly name?: string | undefined;
+  readonly system?: string | undefined;
+  readonly user?: string | undefined;
+  readonly assistant?: string | undefined;
+  readonly separator?: string | undefined;
+  readonly stop?: string | readonly string[] | undefined;
+}
+
+const known = ['name', 'system', 'user', 'assistant', 'separator', 'stop'];
 
 /** Both `{content}` and LLaMA-Factory's `{{content}}` are slots. */
 const plainSlots = (text: string): string =>
@@ -14,7 +25,7 @@ const plainSlots = (text: string): string =>
  * nothing). `system` holds `{system}`, or is the text of every conversation that brings none.
  * @throws FormatError `template-invalid` for unknown keys, wrong types or missing slots.
  */
-export function readOwnTemplate(value: unknown, name: string, file: string): Wording {
+export function readOwnTemplate(value: unknown, file = 'template'): Wording {
   const refuse = (reason: string): never => {
     throw new FormatError('template-invalid', { template: file, reason });
   };
@@ -29,6 +40,7 @@ export function readOwnTemplate(value: unknown, name: string, file: string): Wor
     if (wording === undefined || wording === null) return undefined;
     return typeof wording === 'string' ? plainSlots(wording) : refuse(`"${key}" must be a text, got another value`);
   };
+  const name = text('name') ?? 'own';
   const assistant = text('assistant') ?? '{content}';
   const place = assistant.indexOf('{content}');
   if (place < 0) return refuse('"assistant" must have the slot {content}, got none');

@@ -5,6 +5,7 @@ import {
   openTextTools,
   planBatches,
   prepareTrainingData,
+  requireModelTemplate,
   type SampleSet,
   type Sequence,
   type TrainingData,
@@ -122,6 +123,7 @@ export function trainerTools(): TrainerTools<ModelBase> {
 
     async prepareData({ config, startedAt, say }): Promise<SizedData> {
       const text = await openTextTools(config, startedAt);
+      if (config.do_train) await requireModelTemplate(config, text);
       const data = await prepareTrainingData(config, text.encoder);
       for (const notice of new Set(data.notices.map((item) => item.text))) say({ type: 'notice', text: notice });
       return {

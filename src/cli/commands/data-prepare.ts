@@ -1,5 +1,5 @@
 /** `fettle data prepare`: tokenises data sets once, into `tokenized_path`, from where training takes them. */
-import { prepareData } from '../../data/index.ts';
+import { prepareData, requireModelTemplate } from '../../data/index.ts';
 import { prepareTexts } from '../../messages/cli.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
 import { loadCommandConfig } from '../config-arguments.ts';
@@ -12,6 +12,7 @@ export const command: Command = {
   async run(context) {
     loadCommandConfig(context, ['model_name_or_path', 'dataset', 'tokenized_path']);
     const { config, text } = await openDataCommand(context);
+    await requireModelTemplate(config, text);
     const { notices, ...summary } = await prepareData(config.tokenized_path!, config, text.encoder);
     printNotices(context, notices);
     if (context.options['json'] === true) context.out.json(summary);

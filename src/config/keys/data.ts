@@ -4,6 +4,16 @@ import { keysOf, positiveInteger, text, textList } from '../key.ts';
 
 const key = keysOf('Data');
 
+/** An own template; what its parts mean says the room of templates. */
+const ownTemplate = z.strictObject({
+  name: text.optional(),
+  system: z.string().optional(),
+  user: z.string().optional(),
+  assistant: z.string().optional(),
+  separator: z.string().optional(),
+  stop: z.union([z.string(), z.array(z.string())]).optional(),
+});
+
 export const dataKeys = {
   dataset: key(
     textList.default([]),
@@ -12,7 +22,15 @@ export const dataKeys = {
   ),
   eval_dataset: key(textList.default([]), 'Data sets to evaluate on, named as in dataset.', { resume: 'content' }),
   dataset_dir: key(text.default('data'), 'Folder of dataset_info.json and of its files.', { resume: 'content' }),
-  template: key(text.optional(), 'Name of a built-in template.', { defaultText: "the model's own chat template" }),
+  template: key(
+    z.union([text, ownTemplate]).optional(),
+    'Name of a built-in template; or an own one: a YAML or JSON file with system, user, assistant, separator and stop, or such a mapping itself.',
+    { defaultText: "the model's own chat template", mappingFile: true },
+  ),
+  template_mismatch: key(
+    z.enum(['error', 'allow']).default('error'),
+    'What happens where the template that is named renders otherwise than the chat template that the model brings: error refuses to train, allow trains with the one that is named.',
+  ),
   default_system: key(z.string().optional(), 'System text of rows that have none.'),
   enable_thinking: key(z.boolean().optional(), "Passed to the model's chat template (Qwen3).", {
     defaultText: 'not passed',
