@@ -4,7 +4,7 @@
  */
 import { bytesPerElement } from './dtype.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
-import { expandedRows } from './quantized.ts';
+import { expandedRows, type QuantizedLayout } from './quantized.ts';
 import type { Shape } from './shape.ts';
 
 /** Sizes of symbolic dimensions. */
@@ -72,8 +72,20 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
 
 /** What a product with a weight in codes needs beside its result: the rows that stand in f32, and how they come to be. */
 function expansionBytes(node: Node, size: number): number {
+  if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size);
   if (node.op !== 'quantizedMatmul') return 0;
-  const { layout } = (node as Node<'quantizedMatmul'>).attributes;
+  return layoutBytes((node as Node<'quantizedMatmul'>).attributes.layout, size);
+}
+
+/** The products of the groups before they stand together, and one weight in f32 where it is stored otherwise. */
+function groupedBytes({ attributes, inputs }: Node<'groupedMatmul'>, size: number): number {
+  const { layout, groups } = attributes;
+  if (layout) return size + layoutBytes(layout, size / groups);
+  const weight = inputs[2]!;
+  return size + (weight.dtype === 'float32' ? 0 : countElements(weight.shape, {}) * 4);
+}
+
+function layoutBytes(layout: QuantizedLayout, size: number): number {
   const chunks = expandedRows(layout);
   const values = Math.max(...chunks.map(([begin, end]) => end - begin)) * layout.shape[1];
   // f32 twice (looked up, then scaled) and the codes as indices; partial results stand beside the whole

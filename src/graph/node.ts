@@ -50,6 +50,15 @@ export interface OpAttributes {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
   /** x times a weight in codes, or its transpose: inputs x and the weight's leaves; see `ops/quantized-product.ts`. */
   quantizedMatmul: { readonly layout: QuantizedLayout; readonly transposeB: boolean };
+  /** Groups of rows times a weight each: inputs x, bounds and the weights; see `ops/grouped-product.ts`. */
+  groupedMatmul: {
+    readonly groups: number;
+    readonly transposeB: boolean;
+    readonly alpha: number;
+    readonly layout?: QuantizedLayout;
+  };
+  /** alpha x aᵀ b over the rows of one group. */
+  groupedOuter: { readonly group: number; readonly alpha: number };
   // movement
   reshape: { readonly shape: Shape };
   expand: { readonly shape: Shape };
@@ -57,6 +66,8 @@ export interface OpAttributes {
   concat: { readonly axis: number; readonly total?: string };
   slice: { readonly axis: number; readonly start: number; readonly end: number };
   // indices
+  /** Positions along the last axis by rising or falling value, the first `count` of them. */
+  order: { readonly direction: 'ascending' | 'descending'; readonly count?: number };
   /** Rows of `a` (axis 0) by an index vector. */
   gather: NoAttributes;
   /** Zeros of `rows` rows with rows of `a` added at an index vector: the transpose of gather. */

@@ -169,6 +169,34 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     },
   },
 
+  groupedMatmul: {
+    build: (inputs, attributes) =>
+      ops.groupedMatmul(inputs[0]!, inputs[1]!, ops.groupedWeights(inputs, attributes), attributes),
+    gradient: (node, dy, wanted) => {
+      const [x, bounds] = node.inputs as [Node, Node];
+      const { attributes } = node;
+      const { transposeB, alpha } = attributes;
+      const dx = (): Node =>
+        ops.groupedMatmul(dy, bounds, ops.groupedWeights(node.inputs, attributes), {
+          ...attributes,
+          transposeB: !transposeB,
+        });
+      // weights in codes and in half floats are frozen
+      const dWeight = (group: number): Node =>
+        transposeB ? ops.groupedOuter(dy, x, bounds, group, alpha) : ops.groupedOuter(x, dy, bounds, group, alpha);
+      return [
+        wanted[0] ? dx() : null,
+        null,
+        ...node.inputs.slice(2).map((_, e) => (wanted[e + 2] ? dWeight(e) : null)),
+      ];
+    },
+  },
+  groupedOuter: {
+    build: ([a, b, bounds], { group, alpha }) => ops.groupedOuter(a!, b!, bounds!, group, alpha),
+    gradient: null,
+  },
+  order: { build: ([a], { direction, count }) => ops.order(a!, direction, count), gradient: null },
+
   reshape: {
     build: ([a], { shape }) => ops.reshape(a!, shape),
     gradient: (node, dy) => [ops.reshape(dy, node.inputs[0]!.shape)],

@@ -3,6 +3,7 @@
  * where they are faster; on other providers only those of the standard. The choices follow the measurements in NOTES.md.
  */
 import { dataTypeCodes } from './proto.ts';
+import { lowerGroupedMatmul, lowerGroupedOuter } from './grouped-product.ts';
 import { lowerQuantizedMatmul } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
 import type { Node, OpName } from '../graph/index.ts';
@@ -79,6 +80,8 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     return alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]);
   },
   quantizedMatmul: lowerQuantizedMatmul,
+  groupedMatmul: lowerGroupedMatmul,
+  groupedOuter: lowerGroupedOuter,
   reshape: (node, writer, [x]) => {
     const { shape } = node.attributes;
     const symbols = shape.filter((dim) => typeof dim === 'string');
@@ -92,6 +95,14 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   slice: (node, writer, [x]) => {
     const { axis, start, end } = node.attributes;
     return writer.emit('Slice', [x!, writer.integers([start]), writer.integers([end]), writer.integers([axis])]);
+  },
+  order: (node, writer, [x]) => {
+    const { direction, count } = node.attributes;
+    const last = node.shape.at(-1)!;
+    const size =
+      count === undefined && typeof last === 'string' ? writer.dimension(last) : writer.integers([last as number]);
+    const largest = direction === 'descending' ? 1n : 0n;
+    return writer.emitMany('TopK', [x!, size], 2, { axis: lastAxis, largest, sorted: 1n })[1]!;
   },
   gather: (_node, writer, inputs) => writer.emit('Gather', inputs, { axis: 0n }),
   scatterAdd: (node, writer, [updates, index]) => {

@@ -4,7 +4,14 @@
  * expansion when the session is made nor runs it early, and one stretch stands in f32 at a time. Measured in NOTES.md;
  * onnxruntime's MatMulBnb4 is silently wrong where the weight is not transposed.
  */
-import { expandedRows, type FourBitLayout, type FourBitType, fourBitValues, type Node } from '../graph/index.ts';
+import {
+  expandedRows,
+  type FourBitLayout,
+  type FourBitType,
+  fourBitValues,
+  type Node,
+  type QuantizedLayout,
+} from '../graph/index.ts';
 import { dataTypeCodes } from './proto.ts';
 import type { GraphWriter } from './writer.ts';
 
@@ -116,14 +123,26 @@ function fourBitRows(
 export function lowerQuantizedMatmul(
   node: Node<'quantizedMatmul'>,
   writer: GraphWriter,
-  [x, codes, ...scales]: readonly string[],
+  [x, ...parts]: readonly string[],
 ): string {
   const { layout, transposeB } = node.attributes;
+  return emitQuantizedProduct(writer, layout, transposeB, x!, parts);
+}
+
+/** x times a weight in codes or its transpose; `after` is a value that must be there before the weight is expanded. */
+export function emitQuantizedProduct(
+  writer: GraphWriter,
+  layout: QuantizedLayout,
+  transposeB: boolean,
+  x: string,
+  [codes, ...scales]: readonly string[],
+  after: string = x,
+): string {
   const [outputs] = layout.shape;
   // where weights are expanded once, when the program is made, nothing holds them back
   const early = writer.expandsWeights;
   const stretches: readonly (readonly [number, number])[] = early ? [[0, outputs]] : expandedRows(layout);
-  const first = cutAfter(writer, early ? undefined : x!);
+  const first = cutAfter(writer, early ? undefined : after);
   const fourBitScales = layout.dtype === 'int8' ? undefined : blockScales(writer, layout, scales, first);
   const products: string[] = [];
   for (const [begin, end] of stretches) {
@@ -141,10 +160,10 @@ export function lowerQuantizedMatmul(
       rows = fourBitRows(writer, layout, codes!, fourBitScales!, [begin, end], cut);
     }
     if (transposeB) {
-      const product = writer.emit('Gemm', [x!, rows], { transB: 1n });
+      const product = writer.emit('Gemm', [x, rows], { transB: 1n });
       products.push(rowScale === undefined ? product : writer.emit('Mul', [product, rowScale]));
     } else {
-      const own = part(x!, 1);
+      const own = part(x, 1);
       const scaled = rowScale === undefined ? own : writer.emit('Mul', [own, rowScale]);
       products.push(writer.emit('Gemm', [scaled, rows, ...(before === undefined ? [] : [before])]));
     }

@@ -158,6 +158,21 @@ const cases: Partial<Record<g.OpName, Case>> = {
       'w.absmax': new Uint8Array(Float32Array.of(0.7).buffer),
     },
   },
+  // the second group is empty; an adapter's product adds to it
+  groupedMatmul: {
+    inputs: [
+      [[5, 4], ...real],
+      [[2, 4], ...real],
+      [[2, 4], ...real],
+      [[2, 4], ...real],
+    ],
+    build: ([x, ...weights]) => {
+      const bounds = g.constant([0, 2, 2, 5], [4], 'int64');
+      const each = weights.map((weight) => [weight]);
+      const y = g.groupedMatmul(x!, bounds, each, { transposeB: true, alpha: 0.7 });
+      return g.groupedMatmul(y, bounds, each, { transposeB: false });
+    },
+  },
   softmax: { inputs: [[[3, 5], ...real]], build: ([a]) => g.softmax(a!) },
   cut: { inputs: [[[3], ...real]], build: ([a]) => g.cut(a!, 0) },
 };
@@ -173,6 +188,8 @@ const withoutGradient: Partial<Record<g.OpName, string>> = {
   and: 'bool result',
   reduceMax: 'used for numerical safety only, where it cancels',
   crossEntropyGradient: 'is a gradient itself; checked through crossEntropy',
+  groupedOuter: 'is a gradient itself; checked through groupedMatmul',
+  order: 'positions',
 };
 
 const options = { device: 'cpu', threads: 1 } as const;

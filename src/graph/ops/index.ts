@@ -26,3 +26,4 @@ export { matmul, type MatmulOptions } from './product.ts';
 export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
 export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
+export { groupedMatmul, groupedOuter, groupedWeights, order } from './grouped-product.ts';

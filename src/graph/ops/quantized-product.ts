@@ -19,16 +19,24 @@ export function quantizedMatmul(
   const [taken, given] = transposeB ? [inputs, outputs] : [outputs, inputs];
   require(x.shape.length === 2 && x.shape[1] === taken, 'quantizedMatmul', `x of shape [N, ${taken}]`, () =>
     formatShape(x.shape));
+  require(isWeightInCodes(parts, layout), 'quantizedMatmul', partsOf(layout)
+    .map(({ dtype, shape }) => dtype + formatShape(shape))
+    .join(', '), () => parts.map((part) => `${part.op} ${part.dtype}${formatShape(part.shape)}`).join(', '));
+  return makeNode('quantizedMatmul', [x, ...parts], { layout, transposeB }, 'float32', [x.shape[0]!, given]);
+}
+
+/** Whether the nodes are the leaves of a weight in codes, in the order of `quantizedWeight`. */
+export function isWeightInCodes(parts: readonly Node[], layout: QuantizedLayout): boolean {
   const wanted = partsOf(layout);
-  require(parts.length === wanted.length &&
+  return (
+    parts.length === wanted.length &&
     parts.every(
       (part, i) =>
         part.inputs.length === 0 &&
         part.dtype === wanted[i]!.dtype &&
         formatShape(part.shape) === formatShape(wanted[i]!.shape),
-    ), 'quantizedMatmul', wanted.map(({ dtype, shape }) => dtype + formatShape(shape)).join(', '), () =>
-    parts.map((part) => `${part.op} ${part.dtype}${formatShape(part.shape)}`).join(', '));
-  return makeNode('quantizedMatmul', [x, ...parts], { layout, transposeB }, 'float32', [x.shape[0]!, given]);
+    )
+  );
 }
 
 interface Part {
@@ -39,7 +47,7 @@ interface Part {
 }
 
 /** The tensors that make up a weight, with bitsandbytes' names. Four codes are read at a time where their number allows. */
-function partsOf(layout: QuantizedLayout): Part[] {
+export function partsOf(layout: QuantizedLayout): Part[] {
   const count = layout.shape[0] * layout.shape[1];
   if (layout.dtype === 'int8') {
     return [
