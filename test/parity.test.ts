@@ -4,8 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelFolder } from '../src/checkpoint/index.ts';
-import { Decoder } from '../src/generate/decoder.ts';
-import { generateMany } from '../src/generate/generate.ts';
+import { Decoder, DecodingEngine, generate, greedySampling } from '../src/generate/index.ts';
 import { decaysInFullTuning } from '../src/optim/index.ts';
 import { float32 } from '../src/runtime/index.ts';
 import {
@@ -126,9 +125,12 @@ describe.each(parityCases())('%s', (name) => {
     const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
     const { prompt, ids } = golden.greedy;
     try {
-      const greedy = { doSample: false, temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1, seed: 0 };
-      const request = { promptIds: prompt, maxNewTokens: ids.length, stopIds: new Set<number>(), sampling: greedy };
-      const [generation] = await generateMany(decoder, [request], 1);
+      const [generation] = await generate(new DecodingEngine(decoder, { maxRows: 1 }), {
+        promptIds: prompt,
+        maxNewTokens: ids.length,
+        stopIds: new Set(),
+        sampling: greedySampling,
+      }).done;
       expect(generation!.ids).toEqual(ids);
     } finally {
       await decoder.release();

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { openModelFolder } from '../src/checkpoint/index.ts';
 import { convertLlama2c } from '../src/export/index.ts';
 import { loadTokenizerFolder } from '../src/formats/index.ts';
-import { Decoder, generateOne } from '../src/generate/index.ts';
+import { Decoder, DecodingEngine, generate, greedySampling } from '../src/generate/index.ts';
 import { createTokenizer } from '../src/tokenizer/index.ts';
 import { frozenMethod } from '../src/tuning/index.ts';
 import { testCompileOptions } from './support/parity-model.ts';
@@ -28,15 +28,15 @@ test.skipIf(!existsSync(shared))(
       const opened = await openModelFolder(folder);
       const tokenizer = createTokenizer(await loadTokenizerFolder(folder));
       const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
-      const sampling = { doSample: false, temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1, seed: 1 };
-      const { ids } = await generateOne(
-        decoder,
-        { promptIds: [tokenizer.bosId!], maxNewTokens: 200, stopIds: new Set(), sampling },
-        [],
-      );
+      const [answer] = await generate(new DecodingEngine(decoder, { maxRows: 1 }), {
+        promptIds: [tokenizer.bosId!],
+        maxNewTokens: 200,
+        stopIds: new Set(),
+        sampling: greedySampling,
+      }).done;
       await decoder.release();
       const expected = readFileSync(join(shared, 'expected_greedy_200.txt'), 'utf8');
-      expect(tokenizer.decode(ids, { skipSpecialTokens: true }).trim()).toBe(expected.trim());
+      expect(tokenizer.decode(answer!.ids, { skipSpecialTokens: true }).trim()).toBe(expected.trim());
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

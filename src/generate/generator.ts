@@ -12,9 +12,10 @@ import { type JsonObject, readJsonObject } from '../formats/index.ts';
 import type { Device } from '../runtime/index.ts';
 import type { Message } from '../template/index.ts';
 import { StreamDecoder, type Tokenizer } from '../tokenizer/index.ts';
-import { hashKey } from '../util/index.ts';
-import { generateOne, type GenerationRequest } from './generate.ts';
+import { generate } from './answers.ts';
+import { DecodingEngine } from './engine.ts';
 import { openModel } from './open-model.ts';
+import { greedySampling } from './sampling.ts';
 import { StopFilter } from './stop-filter.ts';
 
 /** The settings of generation, under their names in the config: a whole config fits. */
@@ -53,11 +54,15 @@ export interface Answer {
 /** A model that answers. */
 export interface Generator {
   readonly text: TextTools;
+  /** What computes its answers; other requests may run on it beside them. */
+  readonly engine: DecodingEngine;
+  /** The ids that end an answer. */
+  readonly stopIds: ReadonlySet<number>;
   /** The ids of messages with the assistant's header, as in training. @throws ConfigError `template-missing` */
   promptIds(messages: readonly Message[]): Int32Array;
   /** The ids of a text as the tokenizer has it, with its BOS. */
   rawIds(text: string): Int32Array;
-  /** Answers a prompt; what an earlier prompt shares with it is not computed again. One call at a time. */
+  /** Answers a prompt; what an earlier prompt shares with it is not computed again. */
   answer(promptIds: ArrayLike<number>, options?: AnswerOptions): Promise<Answer>;
   release(): Promise<void>;
 }
@@ -100,32 +105,36 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
     { device: settings.device, threads },
     quantizationOf(settings),
   );
-  const cachedIds: number[] = [];
+  const engine = new DecodingEngine(decoder, { maxRows: 16 });
   return {
     text,
+    engine,
+    stopIds,
     promptIds: (messages) => encodePrompt(text.tokenizer, text.requireTemplate(), messages),
     rawIds: (raw) => text.tokenizer.encodeWithSpecialTokens(raw),
     async answer(promptIds, options = {}) {
       const stream = new AnswerStream(text, settings, promptIds, options.onText);
-      const request: GenerationRequest = {
+      const [result] = await generate(engine, {
         promptIds,
         maxNewTokens: settings.max_new_tokens,
         stopIds,
         sampling: {
+          ...greedySampling,
           doSample: settings.do_sample,
           temperature: settings.temperature,
           topK: settings.top_k,
           topP: settings.top_p,
           repetitionPenalty: settings.repetition_penalty,
-          seed: hashKey(settings.seed, options.draw ?? 0),
+          seed: settings.seed,
         },
-        onToken: (id) => stream.push(id, stopIds.has(id)),
+        draw: options.draw ?? 0,
+        onTokens: (_, ids) => ids.some((id) => stream.push(id, stopIds.has(id))),
         ...(options.signal === undefined ? {} : { signal: options.signal }),
-      };
-      const { ids, finishReason } = await generateOne(decoder, request, cachedIds);
+      }).done;
+      const { ids, finishReason } = result!;
       return { prompt_ids: Array.from(promptIds), ids, text: stream.end(), finish_reason: finishReason };
     },
-    release: () => decoder.release(),
+    release: () => engine.release(),
   };
 }
 

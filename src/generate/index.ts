@@ -1,5 +1,37 @@
+export {
+  type Choice,
+  type ChoicePlace,
+  generate,
+  type Generation,
+  type GenerationHandle,
+  type GenerationRequest,
+  plainChooser,
+  type TokenChooser,
+  type TokenLogprobs,
+} from './answers.ts';
 export { Decoder, type FixedTensors } from './decoder.ts';
-export { type Generation, type GenerationRequest, generateMany, generateOne } from './generate.ts';
+export { Distribution, distributionOf, type DistributionSettings, logSumExp } from './distribution.ts';
+export {
+  DecodingEngine,
+  type DecodingStrategy,
+  type EngineEnd,
+  type EngineHandle,
+  type EngineLimits,
+  type EngineRequest,
+  type RowMove,
+} from './engine.ts';
 export { type Answer, type AnswerOptions, type Generator, type GeneratorSettings, openGenerator } from './generator.ts';
 export { openModel, type OpenedModel } from './open-model.ts';
-export { argmax, type Candidate, candidateTokens, chooseToken, type SamplingSettings } from './sampling.ts';
+export {
+  argmax,
+  type DrawKey,
+  drawNumber,
+  drawsTokens,
+  greedySampling,
+  nextDistribution,
+  processedLogits,
+  type SamplingSettings,
+} from './sampling.ts';
+export { type ScoredTokens, type ScoreRequest, scoreTokens } from './score.ts';
+export { StopFilter } from './stop-filter.ts';
+export { TokenHistory } from './token-history.ts';

@@ -1,5 +1,11 @@
-/** From logits to the next token. Random numbers are a pure function of (seed, request, position). */
+/**
+ * From logits to the distribution that the next token is really drawn from, and the draw. The order of the steps is that of
+ * transformers: token bias, repetition penalty, frequency and presence penalties (as OpenAI defines them), n-grams, minimum
+ * length; then temperature, top-k, top-p, min-p. Random numbers are a pure function of (seed, request, answer, position).
+ */
 import { hashKey, RandomStream } from '../util/index.ts';
+import { Distribution, distributionOf } from './distribution.ts';
+import type { TokenHistory } from './token-history.ts';
 
 /** How the next token is chosen; names as in Hugging Face's generation config. */
 export interface SamplingSettings {
@@ -11,97 +17,125 @@ export interface SamplingSettings {
   readonly topK: number;
   /** Draw among the most probable tokens whose probabilities reach this sum. */
   readonly topP: number;
+  /** Draw among tokens at least this share as probable as the most probable one (Nguyen et al. 2024). */
+  readonly minP: number;
   /** Logits of tokens that occurred before are divided (if positive) or multiplied (if negative) by this (Keskar et al. 2019). */
   readonly repetitionPenalty: number;
+  /** Taken from a token's logit for each time that it occurs in the answer (OpenAI). */
+  readonly frequencyPenalty: number;
+  /** Taken from the logit of a token that occurs in the answer (OpenAI). */
+  readonly presencePenalty: number;
+  /** No run of so many tokens occurs twice in prompt and answer; 0: no such rule. */
+  readonly noRepeatNgramSize: number;
+  /** Added to the logits of single tokens. */
+  readonly tokenBias: ReadonlyMap<number, number>;
+  /** No stop id before so many tokens. */
+  readonly minNewTokens: number;
   readonly seed: number;
 }
 
+/** Settings that change nothing: greedy, no penalties. */
+export const greedySampling: SamplingSettings = {
+  doSample: false,
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  noRepeatNgramSize: 0,
+  tokenBias: new Map(),
+  minNewTokens: 0,
+  seed: 0,
+};
+
+/** Whether tokens are drawn rather than the most probable one taken. */
+export function drawsTokens({ doSample, temperature }: SamplingSettings): boolean {
+  return doSample && temperature > 0;
+}
+
+const noStops: ReadonlySet<number> = new Set();
+
 /**
- * Chooses a token.
- * @param logits f32[V], not changed; @param seen ids that occurred in prompt and answer;
- * @param request which request this is, so that neighbours draw other numbers; @param position tokens chosen before.
+ * The logits after bias, penalties, n-grams and minimum length: what greedy search takes the highest of.
+ * @param logits f32[V], not changed; the same array is given back where nothing changes.
  */
-export function chooseToken(
+export function processedLogits(
   logits: Float32Array,
   settings: SamplingSettings,
-  seen: ReadonlySet<number>,
-  request: number,
-  position: number,
-): number {
-  const scores = penalized(logits, settings.repetitionPenalty, seen);
-  if (!settings.doSample || settings.temperature === 0) return argmax(scores);
-  const candidates = candidateTokens(scores, settings);
-  const random = new RandomStream(hashKey(settings.seed, 'sample', request, position)).next();
-  let rest = random;
-  for (const { id, probability } of candidates) {
-    rest -= probability;
-    if (rest < 0) return id;
+  history: TokenHistory,
+  stopIds: ReadonlySet<number> = noStops,
+): Float32Array {
+  const { tokenBias, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgramSize, minNewTokens } = settings;
+  let scores = logits;
+  const own = (): Float32Array => (scores === logits ? (scores = logits.slice()) : scores);
+  if (tokenBias.size > 0) {
+    const changed = own();
+    for (const [id, bias] of tokenBias) if (id < changed.length) changed[id]! += bias;
   }
-  return candidates.at(-1)!.id;
-}
-
-/** A token that may be drawn. */
-export interface Candidate {
-  readonly id: number;
-  readonly probability: number;
-}
-
-/** The tokens that top-k and top-p leave, most probable first, with probabilities that sum to 1. */
-export function candidateTokens(
-  logits: Float32Array,
-  { temperature, topK, topP }: Pick<SamplingSettings, 'temperature' | 'topK' | 'topP'>,
-): Candidate[] {
-  const count = topK > 0 ? Math.min(topK, logits.length) : logits.length;
-  const ids = topIds(logits, count);
-  const highest = logits[ids[0]!]!;
-  const weights = ids.map((id) => Math.exp((logits[id]! - highest) / temperature));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let kept = 0;
-  let sum = 0;
-  while (kept < ids.length && (kept === 0 || sum < topP * total)) sum += weights[kept++]!;
-  return ids.slice(0, kept).map((id, i) => ({ id, probability: weights[i]! / sum }));
-}
-
-function penalized(logits: Float32Array, penalty: number, seen: ReadonlySet<number>): Float32Array {
-  if (penalty === 1) return logits;
-  const scores = logits.slice();
-  for (const id of seen) scores[id] = scores[id]! > 0 ? scores[id]! / penalty : scores[id]! * penalty;
+  if (repetitionPenalty !== 1) {
+    const changed = own();
+    history.forEachSeen((id) => {
+      const score = changed[id]!;
+      changed[id] = score > 0 ? score / repetitionPenalty : score * repetitionPenalty;
+    });
+  }
+  if (frequencyPenalty !== 0 || presencePenalty !== 0) {
+    const changed = own();
+    for (const [id, count] of history.counts) changed[id]! -= frequencyPenalty * count + presencePenalty;
+  }
+  if (noRepeatNgramSize > 0) {
+    const repeating = history.repeatingIds(noRepeatNgramSize);
+    const changed = repeating.length > 0 ? own() : scores;
+    for (const id of repeating) changed[id] = -Infinity;
+  }
+  if (history.ids.length < minNewTokens && stopIds.size > 0) {
+    const changed = own();
+    for (const id of stopIds) if (id < changed.length) changed[id] = -Infinity;
+  }
   return scores;
+}
+
+/** The distribution that the next token is really drawn from; where nothing is drawn, all of it on the highest logit. */
+export function nextDistribution(
+  logits: Float32Array,
+  settings: SamplingSettings,
+  history: TokenHistory,
+  stopIds?: ReadonlySet<number>,
+): Distribution {
+  const scores = processedLogits(logits, settings, history, stopIds);
+  if (!drawsTokens(settings)) return Distribution.certain(argmax(scores));
+  return distributionOf(scores, settings);
+}
+
+/** Which random number a draw takes: neighbours in the batch have no part in it. */
+export interface DrawKey {
+  readonly seed: number;
+  readonly request: number;
+  readonly answer: number;
+  /** Tokens of the answer before. */
+  readonly position: number;
+}
+
+/** The uniform number in [0, 1) of a draw. `attempt` numbers further draws at the same place. */
+export function drawNumber({ seed, request, answer, position }: DrawKey, attempt = 0): number {
+  const key =
+    attempt === 0
+      ? hashKey(seed, 'sample', request, answer, position)
+      : hashKey(seed, 'again', request, answer, position, attempt);
+  return new RandomStream(key).next();
 }
 
 /** The id of the highest value; the lowest id where several are equal, as in torch. */
 export function argmax(values: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
-}
-
-/** The ids of the `count` highest values, highest first; equal values by rising id. */
-function topIds(values: Float32Array, count: number): number[] {
-  const higher = (a: number, b: number): number => values[b]! - values[a]! || a - b;
-  if (count >= values.length) return Array.from({ length: values.length }, (_, i) => i).sort(higher);
-  // a heap of the best so far, worst on top
-  const heap: number[] = [];
-  const worse = (a: number, b: number): boolean => higher(a, b) > 0;
-  const sink = (start: number): void => {
-    for (let i = start; ;) {
-      let worst = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < heap.length && worse(heap[child]!, heap[worst]!)) worst = child;
-      }
-      if (worst === i) return;
-      [heap[i], heap[worst]] = [heap[worst]!, heap[i]!];
-      i = worst;
-    }
-  };
-  for (let id = 0; id < values.length; id++) {
-    if (heap.length < count) {
-      heap.push(id);
-      if (heap.length === count) for (let i = count >> 1; i >= 0; i--) sink(i);
-    } else if (worse(heap[0]!, id)) {
-      heap[0] = id;
-      sink(0);
+  let highest = values[0]!;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! > highest) {
+      highest = values[i]!;
+      best = i;
     }
   }
-  return heap.sort(higher);
+  return best;
 }
