@@ -1,16 +1,19 @@
-/** The weights of a Hugging Face model folder: one model.safetensors, or shards with their index. */
+/** The weights of a Hugging Face model folder: one model.safetensors or pytorch_model.bin, or shards with their index. */
 import { access, readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { FileError, FormatError } from '../errors.ts';
 import { readError } from './file-errors.ts';
 import { readJsonObject } from './json-file.ts';
 import { isJsonObject } from './json-text.ts';
-import { openSafetensors, type TensorEntry } from './safetensors.ts';
+import type { TensorEntry } from './safetensors.ts';
+import { openWeightsFile } from './torch-weights.ts';
+import { torchWeightsFileName, torchWeightsIndexName, weightsFileName, weightsIndexName } from './weights-names.ts';
 
-/** The single file of a checkpoint. */
-export const weightsFileName = 'model.safetensors';
-/** The index of a sharded checkpoint. */
-export const weightsIndexName = 'model.safetensors.index.json';
+/** The forms that are looked for, in transformers' order: file and index. */
+const forms = [
+  { file: weightsFileName, index: weightsIndexName },
+  { file: torchWeightsFileName, index: torchWeightsIndexName },
+] as const;
 
 /** Largest index that is read: 100,000 tensors take about 12 MB. */
 const maxIndexBytes = 64 * 1024 * 1024;
@@ -102,7 +105,7 @@ async function openShards(folder: string, indexPath: string): Promise<Checkpoint
   const shardOf = new Map<string, string>();
   let metadata: Readonly<Record<string, string>> = {};
   for (const [shard, expected] of shards) {
-    const file = await openSafetensors(join(folder, shard));
+    const file = await openWeightsFile(join(folder, shard));
     if (tensors.size === 0) metadata = file.metadata;
     for (const tensor of expected) {
       if (!file.tensors.has(tensor)) throw new FormatError('shard-lacks-tensor', { file: indexPath, shard, tensor });
@@ -126,18 +129,21 @@ function sumLengths(tensors: ReadonlyMap<string, TensorEntry>): number {
 }
 
 /**
- * Finds every tensor of a model folder; reads headers only. Where both forms stand, the single file wins, as in transformers.
+ * Finds every tensor of a model folder; reads headers only. Where several forms stand, safetensors come before PyTorch's files and a
+ * single file before shards, as in transformers.
  * @throws FileError `file-unreadable`, `weights-missing`; FormatError for a broken header, a missing shard (named, with a tensor that
  *   it should hold), a shard outside of the folder, a tensor that the index promises and its shard lacks, or one in two shards.
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  const single = join(folder, weightsFileName);
-  if (await exists(single)) {
-    const { tensors, metadata } = await openSafetensors(single);
-    return { folder, tensors, totalBytes: sumLengths(tensors), metadata };
+  for (const form of forms) {
+    const single = join(folder, form.file);
+    if (await exists(single)) {
+      const { tensors, metadata } = await openWeightsFile(single);
+      return { folder, tensors, totalBytes: sumLengths(tensors), metadata };
+    }
+    const index = join(folder, form.index);
+    if (await exists(index)) return openShards(folder, index);
   }
-  const index = join(folder, weightsIndexName);
-  if (await exists(index)) return openShards(folder, index);
   throw new FileError('weights-missing', { folder, found: await otherWeights(folder) });
 }
 

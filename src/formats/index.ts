@@ -1,6 +1,8 @@
 export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
 export { withModelNames } from './published-names.ts';
-export { type Checkpoint, openCheckpoint, requireTensor, weightsFileName, weightsIndexName } from './checkpoint.ts';
+export { cachePath } from './cache-folder.ts';
+export { type Checkpoint, openCheckpoint, requireTensor } from './checkpoint.ts';
+export { weightsFileName, weightsIndexName } from './weights-names.ts';
 export { freeDiskBytes, readError, requireDiskSpace, writeError } from './file-errors.ts';
 export { type GgmlType, ggmlBlock, ggmlBytes, quantizeGgml } from './gguf-quantize.ts';
 export { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts';
@@ -79,6 +81,9 @@ export {
   writeOrderedSafetensors,
   writeSafetensors,
 } from './safetensors-writer.ts';
+export { arraySource, type ByteSource } from './byte-source.ts';
+export { readTorchTensors, type TorchTensorEntry } from './torch-file.ts';
+export { openWeightsFile } from './torch-weights.ts';
 export { loadTokenizerFolder } from './tokenizer-files.ts';
 export {
   readTensorBoardScalars,

@@ -261,10 +261,10 @@ describe('refusals', () => {
   it('weights that are missing or of another kind', async () => {
     const message = await broken('bin', async (path) => {
       await rm(join(path, 'adapter_model.safetensors'));
-      await writeFile(join(path, 'adapter_model.bin'), '');
+      await writeFile(join(path, 'adapter_model.gguf'), '');
     });
     expect(message).toBe(
-      'bin: a PEFT adapter must hold adapter_model.safetensors, got adapter_config.json, adapter_model.bin',
+      'bin: a PEFT adapter must hold adapter_model.safetensors, got adapter_config.json, adapter_model.gguf',
     );
     await mkdir(join(folder, 'empty'));
     await expect(openPeftAdapter(join(folder, 'empty'))).rejects.toThrow(

@@ -7,11 +7,14 @@ import { join } from 'node:path';
 import { FileError, FormatError, UnsupportedError } from '../errors.ts';
 import { readError } from './file-errors.ts';
 import { adapterConfigName, type PeftConfig, rankOf, readPeftConfig, writePeftConfig } from './peft-config.ts';
-import { elementCount, openSafetensors, readTensor, type TensorEntry } from './safetensors.ts';
+import { elementCount, readTensor, type TensorEntry } from './safetensors.ts';
 import { tensorFromValues, writeSafetensors } from './safetensors-writer.ts';
+import { openWeightsFile } from './torch-weights.ts';
 
 /** The weights' file name in an adapter folder. */
 export const adapterWeightsName = 'adapter_model.safetensors';
+/** The same as PEFT before 0.6 wrote it. */
+const torchAdapterWeightsName = 'adapter_model.bin';
 /** What PEFT puts before the base model's own names. */
 const prefix = 'base_model.model.';
 
@@ -122,20 +125,22 @@ function pairOf(
 }
 
 async function requireWeights(folder: string): Promise<string> {
-  const path = join(folder, adapterWeightsName);
-  try {
-    await access(path);
-    return path;
-  } catch {
-    const found = await readdir(folder).catch((error: unknown) => {
-      throw readError(error, folder);
-    });
-    throw new FileError('adapter-missing', {
-      folder,
-      missing: adapterWeightsName,
-      found: found.filter((name) => name.startsWith('adapter')),
-    });
+  for (const name of [adapterWeightsName, torchAdapterWeightsName]) {
+    const path = join(folder, name);
+    const isThere = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return path;
   }
+  const found = await readdir(folder).catch((error: unknown) => {
+    throw readError(error, folder);
+  });
+  throw new FileError('adapter-missing', {
+    folder,
+    missing: adapterWeightsName,
+    found: found.filter((name) => name.startsWith('adapter')),
+  });
 }
 
 /**
@@ -146,7 +151,7 @@ async function requireWeights(folder: string): Promise<string> {
 export async function openPeftAdapter(folder: string): Promise<OpenedPeftAdapter> {
   const config = await readPeftConfig(folder);
   const file = await requireWeights(folder);
-  const { tensors } = await openSafetensors(file);
+  const { tensors } = await openWeightsFile(file);
   const halves = new Map<string, { embedding: boolean; a?: TensorEntry; b?: TensorEntry }>();
   const savedModules = new Map<string, TensorEntry>();
   const tokenRows = new Map<string, TokenRows<TensorEntry>>();

@@ -5,12 +5,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeAtomically } from './atomic-file.ts';
-import { weightsFileName, weightsIndexName } from './checkpoint.ts';
 import { requireDiskSpace } from './file-errors.ts';
 import { encodeFloats, type FloatDtype } from './half-floats.ts';
 import { writeJsonFile } from './json-file.ts';
 import { elementCount, readTensorBytes, type TensorEntry } from './safetensors.ts';
 import { buildSafetensorsHeader, inStoredOrder, storedBytes, type TensorShape } from './safetensors-header.ts';
+import { weightsFileName, weightsIndexName } from './weights-names.ts';
 
 /** A tensor to be written: `chunks` gives its bytes in order when its turn comes. */
 export interface TensorSource extends TensorShape {

@@ -408,11 +408,11 @@ describe('openCheckpoint', () => {
     const path = join(folder, 'other');
     await mkdir(path);
     expect(await message(path)).toBe(
-      'other: model.safetensors or model.safetensors.index.json must be there, got neither',
+      'other: model.safetensors or pytorch_model.bin, or the index of shards of either, must be there, got none of them',
     );
-    await writeFile(join(path, 'pytorch_model.bin'), '');
+    await writeFile(join(path, 'tf_model.h5'), '');
     expect(await message(path)).toBe(
-      'other: model.safetensors or model.safetensors.index.json must be there, got pytorch_model.bin',
+      'other: model.safetensors or pytorch_model.bin, or the index of shards of either, must be there, got tf_model.h5',
     );
     expect(await message(join(folder, 'nowhere'))).toBe('nowhere: cannot be read: no such file or folder');
     await writeFile(join(path, 'model.safetensors.index.json'), '{"metadata": {}}');

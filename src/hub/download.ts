@@ -4,10 +4,10 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { FileError, FormatError } from '../errors.ts';
 import {
+  cachePath,
   readError,
   readJsonFile,
   readTextFile,
@@ -34,8 +34,7 @@ function requireInside(name: string, path: string): void {
 
 function cacheFolder({ cacheFolder: folder, env = process.env }: HubOptions): string {
   if (folder !== undefined) return folder;
-  const root = env['FETTLE_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fettle');
-  return join(root, 'hub');
+  return cachePath('hub', env);
 }
 
 /** The folder in which the files of a repository at a revision are kept. @throws FormatError `hub-path`. */

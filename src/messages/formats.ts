@@ -46,6 +46,12 @@ export const formatsMessages = {
     `${f.file}: tensor ${quote(f.tensor)}: ${f.requirement}, got ${
       f.actual.length > longestQuote ? `${f.actual.slice(0, longestQuote)}...` : f.actual
     }`,
+  'torch-file': (f: { file: string; requirement: string; actual: string }) =>
+    `${f.file}: not a PyTorch file of tensors: ${f.requirement}, got ${f.actual}`,
+  'torch-unsafe': (f: { file: string; global: string }) =>
+    `${f.file}: a file of tensors may name only what tensors need, got ${quote(f.global)}. Nothing of it was run; get the weights as safetensors from a source that you trust`,
+  'torch-strided': (f: { file: string; tensor: string; bytes: number; maxBytes: number }) =>
+    `${f.file}: tensor ${quote(f.tensor)}, a view that repeats elements, may take at most ${byteCount(f.maxBytes)} (the file's length), got ${byteCount(f.bytes)}`,
   'big-endian': (f: { byteOrder: string }) =>
     `this machine: weights are stored little-endian and used as they lie, got a processor of byte order ${f.byteOrder}`,
   'tensor-missing': (f: { file: string; tensor: string }) =>
@@ -57,9 +63,9 @@ export const formatsMessages = {
   'tensor-not-finite': (f: { file: string; tensor: string; index: number; value: string }) =>
     `${f.file}: tensor ${quote(f.tensor)} must hold finite numbers only, got ${f.value} at element ${f.index}`,
   'weights-missing': (f: { folder: string; found: readonly string[] }) =>
-    `${f.folder}: model.safetensors or model.safetensors.index.json must be there, got ${
+    `${f.folder}: model.safetensors or pytorch_model.bin, or the index of shards of either, must be there, got ${
       f.found.length === 0
-        ? 'neither'
+        ? 'none of them'
         : `${f.found.slice(0, 5).join(', ')}${f.found.length > 5 ? ` and ${f.found.length - 5} more` : ''}`
     }`,
   'shard-missing': (f: { file: string; shard: string; tensor: string; missing: number }) =>

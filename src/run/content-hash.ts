@@ -5,9 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { readError, writeFileAtomically } from '../formats/index.ts';
+import { cachePath, readError, writeFileAtomically } from '../formats/index.ts';
 
 /** A file younger than this may still change within the clock's grain: its hash is not remembered. */
 const youngestRememberedMs = 2_000;
@@ -17,9 +15,7 @@ const maxRememberedFiles = 4_096;
 const readBlockBytes = 4 << 20;
 
 function cacheFile(): string {
-  const root =
-    process.env['FETTLE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fettle');
-  return join(root, 'content-hashes.json');
+  return cachePath('content-hashes.json');
 }
 
 async function readCache(): Promise<Map<string, string>> {
