@@ -3,6 +3,7 @@ import { chartsMessages } from './charts.ts';
 import { cliMessages } from './cli.ts';
 import { configMessages } from './config.ts';
 import { dataMessages } from './data.ts';
+import { endpointMessages } from './endpoint.ts';
 import { engineMessages } from './engine.ts';
 import { exportMessages } from './export.ts';
 import { formatsMessages } from './formats.ts';
@@ -15,6 +16,7 @@ export const messages = {
   ...cliMessages,
   ...configMessages,
   ...dataMessages,
+  ...endpointMessages,
   ...engineMessages,
   ...exportMessages,
   ...formatsMessages,
