@@ -183,7 +183,7 @@ async function loadCutter(): Promise<WordCutter> {
   return (text) =>
     text.split(wordRun).flatMap((block, i) => {
       if (i % 2 === 1) return [...cutRun(block, dictionary, model)];
-      return block.split(space).flatMap((piece, j) => (j % 2 === 1 ? [piece] : [...piece]));
+      return block.split(space).flatMap((piece, j) => (j % 2 === 1 ? [piece] : Array.from(piece)));
     });
 }
 
