@@ -8,9 +8,13 @@ export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts'
 export {
   type EightBitLayout,
   expandedRows,
+  type FloatLeaf,
   type FourBitLayout,
   type FourBitType,
   fourBitValues,
+  type IntegerLayout,
+  type IntegerProducts,
+  isIntegerLayout,
   type QuantizedLayout,
 } from './quantized.ts';
 export { verify } from './verify.ts';
@@ -35,6 +39,8 @@ export {
   groupedOuter,
   groupedWeights,
   input,
+  integerMatmul,
+  integerWeight,
   layerNorm,
   less,
   log,

@@ -57,7 +57,7 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     const inputs = [...new Set(node.inputs.map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
-    const extra = (temporaries[node.op] ?? 0) * size + expansionBytes(node, size);
+    const extra = (temporaries[node.op] ?? 0) * size + expansionBytes(node, size, bindings);
     sizes.set(node, size);
     alive += reused ? 0 : size;
     peak = Math.max(peak, alive + extra);
@@ -71,8 +71,9 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
 }
 
 /** What a product with a weight in codes needs beside its result: the rows that stand in f32, and how they come to be. */
-function expansionBytes(node: Node, size: number): number {
+function expansionBytes(node: Node, size: number, bindings: Bindings): number {
   if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size);
+  if (node.op === 'integerMatmul') return integerBytes(node as Node<'integerMatmul'>, size, bindings);
   if (node.op !== 'quantizedMatmul') return 0;
   return layoutBytes((node as Node<'quantizedMatmul'>).attributes.layout, size);
 }
@@ -91,6 +92,21 @@ function layoutBytes(layout: QuantizedLayout, size: number): number {
   // f32 twice (looked up, then scaled) and the codes as indices; partial results stand beside the whole
   const expanded = values * (layout.dtype === 'int8' ? 5 : 9.5);
   return expanded + (chunks.length > 1 ? size : 0);
+}
+
+/**
+ * What a product in integers needs beside its result of `size` bytes: x scaled for the weight's rows where it is a gradient, what
+ * the first byte leaves where there are two, the bytes, the products of each before the rows' scales, a weight that is turned round.
+ */
+function integerBytes({ attributes, inputs }: Node<'integerMatmul'>, size: number, bindings: Bindings): number {
+  const { layout, transposeB } = attributes;
+  const { terms, gradient, bothWays } = layout.integer;
+  const count = transposeB ? terms : gradient === 2 ? 2 : 1;
+  const x = tensorBytes(inputs[0]!, bindings);
+  const bytes = (x / 4) * count;
+  const turned = transposeB && !bothWays ? layout.shape[0] * layout.shape[1] : 0;
+  const rounding = (transposeB ? 0 : x) + (count === 2 ? 2 * x : 0);
+  return bytes + Math.max(rounding - size, size * count + turned);
 }
 
 /** Nodes in the order in which they run. */

@@ -3,7 +3,7 @@
  * The closed list of operations and their attributes stands here; what they do stands in `ops/`.
  */
 import type { DType } from './dtype.ts';
-import type { QuantizedLayout } from './quantized.ts';
+import type { IntegerLayout, QuantizedLayout } from './quantized.ts';
 import type { Shape } from './shape.ts';
 
 type NoAttributes = Readonly<Record<string, never>>;
@@ -50,6 +50,8 @@ export interface OpAttributes {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
   /** x times a weight in codes, or its transpose: inputs x and the weight's leaves; see `ops/quantized-product.ts`. */
   quantizedMatmul: { readonly layout: QuantizedLayout; readonly transposeB: boolean };
+  /** The same in integers: inputs x, the weight's bytes and its scales; see `ops/integer-product.ts`. */
+  integerMatmul: { readonly layout: IntegerLayout; readonly transposeB: boolean };
   /** Groups of rows times a weight each: inputs x, bounds and the weights; see `ops/grouped-product.ts`. */
   groupedMatmul: {
     readonly groups: number;

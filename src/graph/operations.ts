@@ -197,6 +197,22 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
   },
   order: { build: ([a], { direction, count }) => ops.order(a!, direction, count), gradient: null },
 
+  // the exact gradient of the product in f32; the other direction reads the weight as it lies for it
+  integerMatmul: {
+    build: ([x, matrix, scales], { layout, transposeB }) =>
+      ops.integerMatmul(x!, [matrix!, scales!], layout, transposeB),
+    gradient: (node, dy) => {
+      const { layout, transposeB } = node.attributes;
+      const { gradient } = layout.integer;
+      if (typeof gradient === 'number') {
+        return [ops.integerMatmul(dy, ops.otherWay(node), layout, !transposeB), null, null];
+      }
+      const table = ops.cast(ops.weight(gradient.name, gradient.dtype, layout.shape), 'float32');
+      const isLabelled = dy.op === 'crossEntropyGradient' && transposeB;
+      return [isLabelled ? labelledProduct(dy, table, 1) : matmul(dy, table, { transposeB: !transposeB }), null, null];
+    },
+  },
+
   reshape: {
     build: ([a], { shape }) => ops.reshape(a!, shape),
     gradient: (node, dy) => [ops.reshape(dy, node.inputs[0]!.shape)],

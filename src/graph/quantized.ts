@@ -20,6 +20,32 @@ export interface FourBitLayout {
 export interface EightBitLayout {
   readonly dtype: 'int8';
   readonly shape: readonly [outputs: number, inputs: number];
+  /** Left out: products are taken in f32. */
+  readonly integer?: IntegerProducts | undefined;
+}
+
+/** How products with a weight in signed bytes are taken in integers. */
+export interface IntegerProducts {
+  /** Bytes that stand for a value of x: 1, or 2, the second of which says what the first one leaves. */
+  readonly terms: 1 | 2;
+  /** The same for the gradient that comes back, or the weight as floats, with which it is then multiplied in f32. */
+  readonly gradient: 1 | 2 | FloatLeaf;
+  /** A copy of the weight laid out [in, out] is stored too: each direction reads it as it lies. */
+  readonly bothWays: boolean;
+}
+
+/** A stored weight in floats. */
+export interface FloatLeaf {
+  readonly name: string;
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
+}
+
+/** A weight whose products are taken in integers. */
+export type IntegerLayout = EightBitLayout & { readonly integer: IntegerProducts };
+
+/** Whether products with a weight are taken in integers. */
+export function isIntegerLayout(layout: { readonly dtype: string }): layout is IntegerLayout {
+  return layout.dtype === 'int8' && (layout as EightBitLayout).integer !== undefined;
 }
 
 export type QuantizedLayout = FourBitLayout | EightBitLayout;

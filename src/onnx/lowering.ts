@@ -4,6 +4,7 @@
  */
 import { dataTypeCodes } from './proto.ts';
 import { lowerGroupedMatmul, lowerGroupedOuter } from './grouped-product.ts';
+import { lowerIntegerMatmul } from './integer-product.ts';
 import { lowerQuantizedMatmul } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
 import type { Node, OpName } from '../graph/index.ts';
@@ -80,6 +81,7 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     return alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]);
   },
   quantizedMatmul: lowerQuantizedMatmul,
+  integerMatmul: lowerIntegerMatmul,
   groupedMatmul: lowerGroupedMatmul,
   groupedOuter: lowerGroupedOuter,
   reshape: (node, writer, [x]) => {

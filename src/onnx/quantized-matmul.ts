@@ -12,11 +12,9 @@ import {
   type Node,
   type QuantizedLayout,
 } from '../graph/index.ts';
+import { eightBitStep } from './eight-bit-step.ts';
 import { dataTypeCodes } from './proto.ts';
 import type { GraphWriter } from './writer.ts';
-
-/** What one 8-bit code is worth in a row of scale 1: bitsandbytes' 1 / 127 in f32. */
-const eightBitStep = 7.874015718698502e-3;
 
 /** The values of all runs of `length` codes as they lie in a little-endian word: f32[16^length, length]. */
 function codeTable(type: FourBitType, length: 2 | 4): Float32Array {

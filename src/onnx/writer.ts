@@ -16,6 +16,7 @@ export class GraphWriter {
   private readonly names = new Map<Node, string>();
   private readonly constants = new Map<string, string>();
   private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
+  private readonly shared = new Map<string, readonly string[]>();
   private counter = 0;
 
   constructor(provider: Provider, expandsWeights: boolean) {
@@ -61,6 +62,13 @@ export class GraphWriter {
     return outputs;
   }
 
+  /** What `emit` gives the first time it is called under this key: several operations may share it. */
+  once(key: string, emit: () => readonly string[]): readonly string[] {
+    let values = this.shared.get(key);
+    if (!values) this.shared.set(key, (values = emit()));
+    return values;
+  }
+
   /** A constant int64 vector (or scalar, with an empty `shape`). */
   integers(values: readonly number[], shape: readonly number[] = [values.length]): string {
     return this.constant(`i${shape.length}:${values.join()}`, () => ({
@@ -76,6 +84,15 @@ export class GraphWriter {
       dtype: 'float32',
       shape,
       data: bytesOf(Float32Array.from(values)),
+    }));
+  }
+
+  /** A constant u8 scalar, or tensor. */
+  bytes(values: readonly number[], shape: readonly number[] = []): string {
+    return this.constant(`b${shape.join()}:${values.join()}`, () => ({
+      dtype: 'uint8',
+      shape,
+      data: Uint8Array.from(values),
     }));
   }
 

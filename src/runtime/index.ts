@@ -1,5 +1,6 @@
 export { collectGarbage } from './garbage.ts';
 export { describeRuntime, type RuntimeDescription } from './describe.ts';
+export { takesIntegerProductsExactly } from './integer-kernels.ts';
 export { float32, int64, type TensorData, type TensorValue } from './tensor.ts';
 export {
   allocatorKeepsPages,
