@@ -158,6 +158,32 @@ def chatglm(**changes):
     }
 
 
+def mixtral(**changes):
+    return {
+        **mistral(), **SMALL, "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_key_value_heads": 2,
+        "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 24, "sliding_window": None,
+        "output_router_logits": False, "router_aux_loss_coef": 0.02, **changes,
+    }
+
+
+def qwen2_moe(**changes):
+    return {
+        **qwen2(), **SMALL, "architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "num_key_value_heads": 2,
+        "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 20, "shared_expert_intermediate_size": 28,
+        "norm_topk_prob": False, "decoder_sparse_step": 1, "mlp_only_layers": [], "output_router_logits": False,
+        "router_aux_loss_coef": 0.001, "use_sliding_window": False, "sliding_window": 4, "max_window_layers": 2, **changes,
+    }
+
+
+def qwen3_moe(**changes):
+    return {
+        **qwen3(), **SMALL, "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "num_key_value_heads": 2,
+        "head_dim": 12, "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 16, "norm_topk_prob": True,
+        "decoder_sparse_step": 1, "mlp_only_layers": [], "output_router_logits": False, "router_aux_loss_coef": 0.001,
+        "attention_bias": False, **changes,
+    }
+
+
 # model_type -> (pattern, replacement) from transformers' names to those of published files and adapters
 PUBLISHED = {
     "gpt_neox": [(r"^lm_head\.", "embed_out.")],
@@ -252,5 +278,28 @@ CASES = {
     "baichuan2": {"config": baichuan(z_loss_weight=0), **BRIEF},
     "chatglm": {"config": chatglm(), **BRIEF},
     "chatglm-ratio": {"config": chatglm(rope_ratio=500, kv_channels=12, multi_query_group_num=1), **BRIEF},
+    "mixtral": {"config": mixtral(), **BRIEF},
+    # PEFT 0.21 knows the new names of Mixtral's and Qwen 3's experts, not of Qwen 2's: they are given here
+    "qwen2-moe": {
+        "config": qwen2_moe(num_hidden_layers=3, mlp_only_layers=[1]),
+        "training": False,
+        "lora": {
+            "r": 2, "lora_alpha": 4,
+            "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "shared_expert_gate"],
+            "target_parameters": ["mlp.gate.weight", "experts.gate_up_proj", "experts.down_proj"],
+            "rank_pattern": {r".*\.gate_up_proj": 4}, "alpha_pattern": {r".*\.gate_up_proj": 8},
+        },
+        "targets": "all-linear",
+    },
+    "qwen3-moe": {"config": qwen3_moe(), **BRIEF},
+    # the second layer has experts, the first has none; the adapter sits on the experts alone
+    "qwen3-moe-sparse": {
+        "config": qwen3_moe(decoder_sparse_step=2, norm_topk_prob=False, tie_word_embeddings=True, torch_dtype="bfloat16"),
+        "training": False,
+        "lora": {
+            "r": 2, "lora_alpha": 4, "target_modules": ["gate_proj", "up_proj", "down_proj"],
+            "target_parameters": [f"mlp.{part}.weight" for part in ("gate_proj", "up_proj", "down_proj")],
+        },
+    },
     "qwen3-untied": {"config": qwen3(num_key_value_heads=4, head_dim=6, rope_theta=1000000.0)},
 }

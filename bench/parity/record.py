@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 from transformers.trainer_pt_utils import get_parameter_names
 
 from cases import CASES, PUBLISHED
+from experts import NAMES as EXPERTS, count_of, split_all
 from reference_models import REFERENCES, reference_model
 from tiny_model import digest, hash_key, hash_words, to_base64, weight
 
@@ -56,7 +57,10 @@ def load(folder, dtype, attention):
     config = json.loads((folder / "config.json").read_text())
     if config["model_type"] in REFERENCES:
         return reference_model(config, load_file(folder / "model.safetensors"))
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
+    if config["model_type"] in EXPERTS:
+        model.set_experts_implementation("eager")  # the others do not know float64
+    return model
 
 
 def published(name, model_type):
@@ -73,7 +77,8 @@ def write_model(folder, config):
         empty = reference_model(config)
     else:
         empty = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(folder))
-    shapes = {published(n, config["model_type"]): tuple(p.shape) for n, p in empty.named_parameters()}
+    named = {published(n, config["model_type"]): p for n, p in empty.named_parameters()}
+    shapes = {n: tuple(p.shape) for n, p in split_all(config["model_type"], named, count_of(config)).items()}
     stored = DTYPES[config["torch_dtype"]]
     tensors = {n: torch.from_numpy(weight(SEED, n, s)).to(stored).float().numpy() for n, s in shapes.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -165,11 +170,24 @@ def trained(model):
     return {published(plain_name(n), kind): p for n, p in model.named_parameters() if p.requires_grad}
 
 
+def own_tensors(model, tensors):
+    """Tensors by the names of published files and adapters."""
+    return split_all(model.config.model_type, tensors, count_of(model.config))
+
+
 def with_adapter(model, **lora):
     settings = {**LORA, "task_type": "CAUSAL_LM", **lora}
     if model.config.model_type in REFERENCES:
         settings["task_type"] = None  # no generation through PEFT
     model = peft.get_peft_model(model, peft.LoraConfig(**settings)).eval()
+    if model.config.model_type in EXPERTS:
+        # loaded under the published names, as PEFT loads an adapter file
+        values = {n: torch.from_numpy(weight(SEED, n, tuple(p.shape))) for n, p in own_tensors(model, trained(model)).items()}
+        result = peft.set_peft_model_state_dict(model, {f"base_model.model.{n}": v for n, v in values.items() if ".lora_" in n})
+        assert not result.unexpected_keys, result.unexpected_keys
+        loaded = own_tensors(model, trained(model))
+        assert all(torch.equal(loaded[n], v) for n, v in values.items() if ".lora_" in n)
+        return model
     with torch.no_grad():
         for name, parameter in trained(model).items():
             if ".lora_" in name:
@@ -181,7 +199,8 @@ def gradients(model, rows):
     model.zero_grad()
     loss, count = batch_loss(model, rows)
     loss.backward()
-    return float(loss.detach()), count, {n: p.grad.detach().clone() for n, p in trained(model).items()}
+    gradients = {n: p.grad.detach().clone() for n, p in trained(model).items()}
+    return float(loss.detach()), count, own_tensors(model, gradients)
 
 
 def relative(a, b):
@@ -319,7 +338,9 @@ def record(name, spec, full):
         assert result["greedy"]["smallestLead"] > 1e-3, (name, result["greedy"])
 
         part, grads = compare_gradients(adapted, rows)
-        result["lora"] = {**{k: v for k, v in {**LORA, **lora}.items()}, **part, "gradients": whole(grads)}
+        result["lora"] = {**LORA, **lora, **part, "gradients": whole(grads)}
+        if "targets" in spec:
+            result["lora"]["target_modules"] = spec["targets"]
         whole_tensors.update({f"lora.gradient.{n}": t for n, t in grads.items()})
         with torch.no_grad():
             model = in_float64(adapted())

@@ -56,7 +56,7 @@ export async function openModelFolder(folder: string, quantization?: Quantizatio
       missing.push(name);
       continue;
     }
-    const published = quantizable.has(name) && (await publishedCodes(checkpoint, name, linearShape(shape), codes));
+    const published = quantizable.all.has(name) && (await publishedCodes(checkpoint, name, linearShape(shape), codes));
     if (published) {
       stored.set(name, published);
       continue;
@@ -78,7 +78,7 @@ export async function openModelFolder(folder: string, quantization?: Quantizatio
         allowed: Object.keys(dtypes),
       });
     }
-    if (quantization && quantizable.has(name)) {
+    if (quantization && quantizable.ours.has(name)) {
       stored.set(name, layoutFor(shape, quantization));
       entries.push(entry);
     } else stored.set(name, { dtype, shape });

@@ -41,11 +41,17 @@ export function rowScalesName(name: string): string {
   return name.replace(/weight$/, 'SCB');
 }
 
-/** The weights that quantisation turns into codes: those of linear modules but the output layer's, as transformers does. */
-export function quantizableWeights(model: Model): Set<string> {
-  return new Set(
-    model.linearModules.filter(({ name }) => name !== model.outputModule).map(({ name }) => `${name}.weight`),
-  );
+/**
+ * The weights that may stand in codes: those of linear modules but the output layer's, as transformers does. `ours` are those
+ * that we turn into codes; publishers' files may hold others in codes too.
+ */
+export function quantizableWeights(model: Model): {
+  readonly all: ReadonlySet<string>;
+  readonly ours: ReadonlySet<string>;
+} {
+  const inner = model.linearModules.filter(({ name }) => name !== model.outputModule);
+  const names = (modules: typeof inner): Set<string> => new Set(modules.map(({ name }) => `${name}.weight`));
+  return { all: names(inner), ours: names(inner.filter(({ keepsFloats }) => !keepsFloats)) };
 }
 
 /** The layout that a weight [out, in] gets. */

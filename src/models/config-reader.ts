@@ -72,6 +72,26 @@ export class ConfigReader {
     return value;
   }
 
+  /** The list of whole numbers from 0 at `field`; undefined where absent or null. */
+  indices(field: string): readonly number[] | undefined {
+    const value = this.json[field];
+    if (value === undefined || value === null) return undefined;
+    if (!Array.isArray(value) || !value.every((item) => Number.isInteger(item) && item >= 0)) {
+      this.fail(field, 'a list of whole numbers from 0');
+    }
+    return value;
+  }
+
+  /** The list of `length` finite positive numbers at `field`. */
+  positives(field: string, length: number): readonly number[] {
+    const value = this.json[field];
+    const isPositive = (item: unknown): boolean => typeof item === 'number' && item > 0 && Number.isFinite(item);
+    if (!Array.isArray(value) || value.length !== length || !value.every(isPositive)) {
+      this.fail(field, `a list of ${length} positive numbers`);
+    }
+    return value;
+  }
+
   /** Refuses a value that this version would compute wrongly. */
   unsupported(field: string, value: unknown, supported: string): never {
     throw new UnsupportedError('model-config-unsupported', {

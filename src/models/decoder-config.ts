@@ -1,6 +1,7 @@
 /** The fields of `config.json` that Llama and the families near it share. */
 import { ConfigReader } from './config-reader.ts';
 import type { DecoderConfig } from './decoder.ts';
+import type { ExpertsConfig } from './expert-mlp.ts';
 import { type PartialRope, readRope } from './rope-config.ts';
 
 /** What differs between the families. */
@@ -17,6 +18,7 @@ export interface DecoderVariant {
   readonly mlpBias?: (reader: ConfigReader) => boolean;
   readonly headNorm?: boolean;
   readonly windows?: (reader: ConfigReader, layerCount: number) => readonly (number | undefined)[];
+  readonly experts?: (reader: ConfigReader) => ExpertsConfig | undefined;
 }
 
 /** Reads and checks the config of one variant. */
@@ -51,6 +53,7 @@ export function readDecoderConfig(file: string, json: unknown, variant: DecoderV
     mlpBias: variant.mlpBias?.(reader) ?? false,
     headNorm: variant.headNorm ?? false,
     windows: variant.windows?.(reader, layerCount) ?? Array.from({ length: layerCount }, () => undefined),
+    experts: variant.experts?.(reader),
   };
 }
 

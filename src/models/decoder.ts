@@ -1,10 +1,12 @@
 /**
- * The decoder that llama, mistral, qwen2 and qwen3 share: pre-norm blocks of grouped-query attention with rotary
- * positions and a gated SiLU MLP. Each family's file says which of its parts are there.
+ * The decoder that llama, mistral, qwen2, qwen3 and their families with routed experts share: pre-norm blocks of
+ * grouped-query attention with rotary positions and a gated SiLU MLP. Each family's file says which of its parts are there.
  */
 import * as g from '../graph/index.ts';
 import { type RopeConfig, turn } from '../nn/index.ts';
-import type { AttentionSource, LinearModule, Model, ParameterShape, ParameterSource } from './family.ts';
+import { addExperts, applyExperts, type ExpertsConfig } from './expert-mlp.ts';
+import type { AttentionSource, Model, ParameterSource } from './family.ts';
+import { ParameterList } from './parameter-list.ts';
 
 export interface DecoderConfig {
   readonly modelType: string;
@@ -27,6 +29,8 @@ export interface DecoderConfig {
   readonly headNorm: boolean;
   /** Sliding window of each layer; undefined: full attention. */
   readonly windows: readonly (number | undefined)[];
+  /** Routed experts in place of the MLP of some layers. */
+  readonly experts?: ExpertsConfig | undefined;
 }
 
 const embedding = 'model.embed_tokens';
@@ -35,32 +39,34 @@ const output = 'lm_head';
 /** The model of a decoder config. */
 export function decoder(config: DecoderConfig): Model {
   const { hiddenSize: d, headCount, kvHeadCount, headDim, intermediateSize: f } = config;
-  const linears: LinearModule[] = [];
-  const parameters: ParameterShape[] = [{ name: `${embedding}.weight`, shape: [config.vocabularySize, d] }];
+  const list = new ParameterList();
+  list.add(`${embedding}.weight`, [config.vocabularySize, d]);
+  const expertsOf = (layer: number): ExpertsConfig | undefined =>
+    config.experts?.inLayer(layer) ? config.experts : undefined;
   for (let i = 0; i < config.layerCount; i++) {
     const layer = `model.layers.${i}`;
-    const linear = (name: string, inputs: number, outputs: number, bias: boolean): void => {
-      linears.push({ name: `${layer}.${name}`, inputs, outputs });
-      parameters.push({ name: `${layer}.${name}.weight`, shape: [outputs, inputs] });
-      if (bias) parameters.push({ name: `${layer}.${name}.bias`, shape: [outputs] });
-    };
+    const linear = (name: string, inputs: number, outputs: number, bias: boolean): void =>
+      list.linear(`${layer}.${name}`, inputs, outputs, { bias });
     linear('self_attn.q_proj', d, headCount * headDim, config.qkvBias);
     linear('self_attn.k_proj', d, kvHeadCount * headDim, config.qkvBias);
     linear('self_attn.v_proj', d, kvHeadCount * headDim, config.qkvBias);
     linear('self_attn.o_proj', headCount * headDim, d, config.outputBias);
-    linear('mlp.gate_proj', d, f, config.mlpBias);
-    linear('mlp.up_proj', d, f, config.mlpBias);
-    linear('mlp.down_proj', f, d, config.mlpBias);
-    if (config.headNorm) {
-      parameters.push({ name: `${layer}.self_attn.q_norm.weight`, shape: [headDim] });
-      parameters.push({ name: `${layer}.self_attn.k_norm.weight`, shape: [headDim] });
+    const experts = expertsOf(i);
+    if (experts) addExperts(list, layer, d, experts);
+    else {
+      linear('mlp.gate_proj', d, f, config.mlpBias);
+      linear('mlp.up_proj', d, f, config.mlpBias);
+      linear('mlp.down_proj', f, d, config.mlpBias);
     }
-    parameters.push({ name: `${layer}.input_layernorm.weight`, shape: [d] });
-    parameters.push({ name: `${layer}.post_attention_layernorm.weight`, shape: [d] });
+    if (config.headNorm) {
+      list.add(`${layer}.self_attn.q_norm.weight`, [headDim]);
+      list.add(`${layer}.self_attn.k_norm.weight`, [headDim]);
+    }
+    list.add(`${layer}.input_layernorm.weight`, [d]);
+    list.add(`${layer}.post_attention_layernorm.weight`, [d]);
   }
-  parameters.push({ name: 'model.norm.weight', shape: [d] });
-  linears.push({ name: output, inputs: d, outputs: config.vocabularySize });
-  if (!config.tiesEmbeddings) parameters.push({ name: `${output}.weight`, shape: [config.vocabularySize, d] });
+  list.add('model.norm.weight', [d]);
+  list.output(output, d, config.vocabularySize, config.tiesEmbeddings);
 
   const norm = (source: ParameterSource, name: string, x: g.Node): g.Node =>
     g.rmsNorm(x, source.parameter(`${name}.weight`), config.normEpsilon);
@@ -81,6 +87,8 @@ export function decoder(config: DecoderConfig): Model {
   };
 
   const mlp = (source: ParameterSource, index: number, x: g.Node): g.Node => {
+    const experts = expertsOf(index);
+    if (experts) return applyExperts(source, `model.layers.${index}`, x, experts);
     const name = `model.layers.${index}.mlp`;
     const gate = g.silu(source.linear(`${name}.gate_proj`, x, config.mlpBias));
     const up = source.linear(`${name}.up_proj`, x, config.mlpBias);
@@ -98,10 +106,11 @@ export function decoder(config: DecoderConfig): Model {
     maxPositions: config.maxPositions,
     ropes: [config.rope],
     tiesEmbeddings: config.tiesEmbeddings,
+    expertsPerToken: config.experts?.perToken,
     inputEmbedding: embedding,
     outputModule: output,
-    parameters,
-    linearModules: linears,
+    parameters: list.parameters,
+    linearModules: list.linears,
     embed: (source, ids) => source.embedding(`${embedding}.weight`, ids),
     layer: (source, positions, index, x) => {
       const name = `model.layers.${index}`;

@@ -13,6 +13,11 @@ export interface ParameterSource {
    * f32[N, out].
    */
   linear(module: string, x: Node, bias?: boolean, transposed?: boolean): Node;
+  /**
+   * Rows `bounds[e]` to `bounds[e + 1]` of x f32[M, in] through the module `modules[e]`, none of which has a bias: f32[M, out].
+   * @param bounds int64[E + 1] for E modules of equal sizes.
+   */
+  groupedLinear(modules: readonly string[], x: Node, bounds: Node): Node;
   /** Logits f32[R, V] through the output module, whose weight may be the embedding table `tiedTo`. */
   outputLogits(module: string, x: Node, tiedTo: string | undefined): Node;
 }
@@ -39,6 +44,18 @@ export interface LinearModule {
   readonly outputs: number;
   /** The weight is stored [in, out] (GPT-2's Conv1D; PEFT's `fan_in_fan_out`). */
   readonly transposed?: boolean;
+  /** One of several modules that share the rows of a batch between them: an expert's. */
+  readonly group?: ModuleGroup;
+  /** Stays in floats where weights are quantised: a router, whose choices are all or nothing. */
+  readonly keepsFloats?: boolean;
+}
+
+/** Modules that `groupedLinear` is called with together. */
+export interface ModuleGroup {
+  /** What they are called together, e.g. `model.layers.0.mlp.experts.gate_proj`. */
+  readonly name: string;
+  /** Rows that they get together for each token. */
+  readonly rowsPerToken: number;
 }
 
 /** One checkpoint's model: sizes read from its `config.json`, and its graph. */
@@ -55,6 +72,8 @@ export interface Model {
   /** Rotations of positions that its layers use; none where positions are learned or biases of the scores. */
   readonly ropes: readonly RopeConfig[];
   readonly tiesEmbeddings: boolean;
+  /** Experts that each token is sent to, k of the dimension NK; left out where there are none. */
+  readonly expertsPerToken?: number | undefined;
   /** Name of the input embedding module and of the output module. */
   readonly inputEmbedding: string;
   readonly outputModule: string;

@@ -1,2 +1,10 @@
-export type { AttentionSource, LinearModule, Model, ModelReader, ParameterShape, ParameterSource } from './family.ts';
+export type {
+  AttentionSource,
+  LinearModule,
+  Model,
+  ModelReader,
+  ModuleGroup,
+  ParameterShape,
+  ParameterSource,
+} from './family.ts';
 export { modelTypes, readModel } from './registry.ts';

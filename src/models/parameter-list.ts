@@ -1,12 +1,14 @@
 /** Collects the parameters and linear modules of a model while its file names them. */
 import * as g from '../graph/index.ts';
-import type { LinearModule, ParameterShape, ParameterSource } from './family.ts';
+import type { LinearModule, ModuleGroup, ParameterShape, ParameterSource } from './family.ts';
 
 /** How a linear module is stored. */
 export interface LinearForm {
   readonly bias: boolean;
   /** The weight is stored [in, out]. */
   readonly transposed?: boolean;
+  readonly group?: ModuleGroup;
+  readonly keepsFloats?: boolean;
 }
 
 export class ParameterList {
@@ -21,8 +23,15 @@ export class ParameterList {
 
   /** A linear module from `inputs` to `outputs` features. */
   linear(name: string, inputs: number, outputs: number, form: LinearForm): void {
-    const { bias, transposed = false } = form;
-    this.linears.push({ name, inputs, outputs, ...(transposed ? { transposed } : {}) });
+    const { bias, transposed = false, group, keepsFloats } = form;
+    this.linears.push({
+      name,
+      inputs,
+      outputs,
+      ...(transposed ? { transposed } : {}),
+      ...(group ? { group } : {}),
+      ...(keepsFloats ? { keepsFloats } : {}),
+    });
     this.add(`${name}.weight`, transposed ? [inputs, outputs] : [outputs, inputs]);
     if (bias) this.add(`${name}.bias`, [outputs]);
     this.forms.set(name, form);

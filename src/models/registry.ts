@@ -13,11 +13,14 @@ import { gptNeox } from './gpt_neox.ts';
 import { internlm2 } from './internlm2.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { mixtral } from './mixtral.ts';
 import { olmo2 } from './olmo2.ts';
 import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
+import { qwen2Moe } from './qwen2_moe.ts';
 import { qwen3 } from './qwen3.ts';
+import { qwen3Moe } from './qwen3_moe.ts';
 import { stablelm } from './stablelm.ts';
 
 const families: Readonly<Record<string, ModelReader>> = {
@@ -32,11 +35,14 @@ const families: Readonly<Record<string, ModelReader>> = {
   internlm2,
   llama,
   mistral,
+  mixtral,
   olmo2,
   phi,
   phi3,
   qwen2,
+  qwen2_moe: qwen2Moe,
   qwen3,
+  qwen3_moe: qwen3Moe,
   stablelm,
 };
 

@@ -12,3 +12,4 @@ export { attention, type AttentionOptions } from './attention.ts';
 export { type RowLayout, rowLayoutInputs } from './head-rows.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
 export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';
+export { routeToExperts, type Routing, rowsForExperts, sumOverExperts } from './routing.ts';

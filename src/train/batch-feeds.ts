@@ -63,10 +63,10 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
   return { feeds, tokens, labelled: rows.length, weightSum: weights.reduce((sum, weight) => sum + weight, 0) };
 }
 
-/** A dropout mask uint8[tokens, width]: each element a pure function of key, site and place. */
-export function dropoutMask(site: DropoutSite, tokens: number, key: DropoutKey): TensorValue {
+/** A dropout mask uint8[rows, width]: each element a pure function of key, site and place. */
+export function dropoutMask(site: DropoutSite, rows: number, key: DropoutKey): TensorValue {
   const siteKey = hashKey(key.seed, 'dropout', key.step, key.microBatch, site.input);
-  const count = tokens * site.width;
+  const count = rows * site.width;
   const mask = new Uint8Array(count);
   // two elements from the halves of one 32-bit word
   const threshold = Math.round(site.probability * 65_536);
@@ -75,5 +75,5 @@ export function dropoutMask(site: DropoutSite, tokens: number, key: DropoutKey):
     mask[i] = (word & 0xffff) >= threshold ? 1 : 0;
     if (i + 1 < count) mask[i + 1] = word >>> 16 >= threshold ? 1 : 0;
   }
-  return { dtype: 'uint8', shape: [tokens, site.width], data: mask };
+  return { dtype: 'uint8', shape: [rows, site.width], data: mask };
 }

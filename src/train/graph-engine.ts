@@ -88,7 +88,7 @@ function maskFeeds(
   const masks: Record<string, TensorValue> = {};
   for (const name of names) {
     const site = sites.get(name);
-    if (site) masks[name] = dropoutMask(site, tokens, key);
+    if (site) masks[name] = dropoutMask(site, tokens * site.rowsPerToken, key);
   }
   return masks;
 }

@@ -44,7 +44,10 @@ export function memoryOf(
   const values = method.trainables.reduce((sum, { shape }) => sum + g.elementCount(shape), 0);
   const trained = values * 8;
   const optimizer = values * optimizerBytesPerValue;
-  const masks = method.dropoutSites.reduce((sum, { width }) => sum + width * batch.tokens, 0);
+  const masks = method.dropoutSites.reduce(
+    (sum, { width, rowsPerToken }) => sum + width * rowsPerToken * batch.tokens,
+    0,
+  );
   let weights: number;
   let activations: number;
   if (plan.kind === 'whole') {
@@ -111,5 +114,6 @@ function bindingsOf(model: Model, batch: BatchSize): g.Bindings {
     S: batch.rows * batch.longest,
     R: Math.max(1, batch.labelled),
     GT: perGroup * batch.longest,
+    NK: batch.tokens * (model.expertsPerToken ?? 1),
   };
 }

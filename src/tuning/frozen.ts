@@ -69,6 +69,22 @@ export function frozenParameters(
           : g.matmul(x, parameter(name), { transposeB: transposed !== true });
       return bias ? g.add(product, parameter(`${module}.bias`)) : product;
     },
+    groupedLinear: (modules, x, bounds) => {
+      const names = modules.map((module) => `${module}.weight`);
+      const layouts = names.map((name) => (moved.shapes.has(name) ? undefined : stored.get(name)));
+      const [layout] = layouts;
+      if (layout && isQuantized(layout)) {
+        const weights = names.map((name, i) => {
+          const own = layouts[i];
+          if (!own || !isQuantized(own)) throw new Error(`${name} is stored in floats, others of its group in codes`);
+          return codes(name, own);
+        });
+        return g.groupedMatmul(x, bounds, weights, { transposeB: true, layout });
+      }
+      // half floats become f32 one after the other inside the product
+      const weights = names.map((name) => [movedNode(name) ?? storedNode(name)]);
+      return g.groupedMatmul(x, bounds, weights, { transposeB: true });
+    },
     outputLogits: (module, x, tiedTo) => {
       const name = `${module}.weight`;
       const table =

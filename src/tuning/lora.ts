@@ -43,10 +43,17 @@ export function loraTrainables({ modules }: LoraSettings): Trainable[] {
   ]);
 }
 
-/** Where dropout acts: one mask per module, as PEFT has one dropout layer per module. */
+/** Where dropout acts: one mask per module, as PEFT has one dropout layer per module; experts share one, each with its own rows. */
 export function loraDropoutSites({ modules, dropout }: LoraSettings): DropoutSite[] {
   if (dropout === 0) return [];
-  return modules.map(({ name, inputs }) => ({ input: maskName(name), width: inputs, probability: dropout }));
+  const sites = modules.map((module): DropoutSite => ({
+    input: maskName(module),
+    width: module.inputs,
+    probability: dropout,
+    rowsPerToken: module.group?.rowsPerToken ?? 1,
+  }));
+  // modules of a group share the rows, and so the mask
+  return [...new Map(sites.map((site) => [site.input, site])).values()];
 }
 
 /**
@@ -71,20 +78,47 @@ export function withLora(
     const low = g.matmul(dropped, a, { transposeB: true });
     return g.add(y, g.matmul(low, b, { transposeB: true, alpha: scale }));
   };
+  /** The matrices of a module that shares rows with others, brought to one rank and scale; zeros where it has no adapter. */
+  const padded = (name: string, inputs: number, outputs: number, rank: number, scale: number): [g.Node, g.Node] => {
+    const zeros = (rows: number, columns: number): g.Node => g.expand(g.scalar(0), [rows, columns]);
+    const module = byName.get(name);
+    if (!module) return [zeros(rank, inputs), zeros(outputs, rank)];
+    const names = loraNames(name);
+    const a = g.input(prefix + names.a, 'float32', [module.rank, inputs]);
+    const b = g.input(prefix + names.b, 'float32', [outputs, module.rank]);
+    const scaled = module.scale === scale ? b : g.mul(b, g.scalar(module.scale / scale));
+    const missing = rank - module.rank;
+    if (missing === 0) return [a, scaled];
+    return [g.concat([a, zeros(missing, inputs)], 0), g.concat([scaled, zeros(outputs, missing)], 1)];
+  };
+  const groupedLinear: ParameterSource['groupedLinear'] = (names, x, bounds) => {
+    const y = base.groupedLinear(names, x, bounds);
+    const adaptedModules = names.flatMap((name) => byName.get(name) ?? []);
+    const [first] = adaptedModules;
+    if (!first) return y;
+    const { inputs, outputs, scale } = first;
+    const rank = Math.max(...adaptedModules.map((module) => module.rank));
+    const pairs = names.map((name) => padded(name, inputs, outputs, rank, scale));
+    const dropped = training && dropout > 0 ? applyDropout(x, first, dropout) : x;
+    const weights = (half: 0 | 1): (readonly g.Node[])[] => pairs.map((pair) => [pair[half]]);
+    const low = g.groupedMatmul(dropped, bounds, weights(0), { transposeB: true });
+    return g.add(y, g.groupedMatmul(low, bounds, weights(1), { transposeB: true, alpha: scale }));
+  };
   return {
     ...base,
+    groupedLinear,
     linear: (name, x, bias, transposed) => adapted(name, x, base.linear(name, x, bias, transposed)),
     outputLogits: (name, x, tiedTo) => adapted(name, x, base.outputLogits(name, x, tiedTo)),
   };
 }
 
 function applyDropout(x: g.Node, module: LinearModule, probability: number): g.Node {
-  const mask = g.input(maskName(module.name), 'uint8', [x.shape[0]!, module.inputs]);
+  const mask = g.input(maskName(module), 'uint8', [x.shape[0]!, module.inputs]);
   return g.mul(x, g.mul(g.cast(mask, 'float32'), g.scalar(1 / (1 - probability))));
 }
 
-function maskName(module: string): string {
-  return `dropout ${module}`;
+function maskName({ name, group }: LinearModule): string {
+  return `dropout ${group?.name ?? name}`;
 }
 
 function uniform(count: number, bound: number, seed: number, name: string): Float32Array {

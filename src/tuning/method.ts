@@ -17,11 +17,13 @@ export interface Trainable {
   readonly start: Start;
 }
 
-/** A dropout mask: uint8[N, width] input, 1 keeps an element. */
+/** A dropout mask: uint8[N x rowsPerToken, width] input, 1 keeps an element. */
 export interface DropoutSite {
   readonly input: string;
   readonly width: number;
   readonly probability: number;
+  /** 1 but for experts, which get several rows for each token. */
+  readonly rowsPerToken: number;
 }
 
 /** One way of choosing what moves. */
