@@ -36,6 +36,7 @@ export {
 } from './prepare.ts';
 export { type PreviewChoice, type PreviewedRow, previewRows } from './preview.ts';
 export { type Mismatch, type MismatchKind, type Proof, proofData } from './proof.ts';
+export { type PromptRow, readPromptRows } from './prompt-rows.ts';
 export { encodeExample, type EncodedExample, readRows, type ReadRow } from './read-rows.ts';
 export { readEntry, registryFileName, resolveDatasets, rowFileFormat } from './registry.ts';
 export { createRowEncoder, type EncodedRow, type RowEncoder } from './row-encoder.ts';

@@ -101,15 +101,40 @@ function keepResponse(encoder: RowEncoder, conversation: Conversation, limits: L
     const excess = worstExcess(sequences, limits);
     if (excess === undefined) return { sequences, truncated: true };
     if (excess.limit === 'max_response_length') return { excess };
-    const chosen = longestPrompt(encoder, messages);
-    if (chosen === undefined) return { excess };
-    const { index, tokens } = chosen;
-    const message = messages[index]!;
-    const content = encoder.takeTokens(message.content, Math.max(1, tokens - (excess.tokens - excess.maxTokens)));
-    if (content === message.content || isBlank(content)) return { excess };
-    messages[index] = withContent(message, content);
+    if (!shortenPrompt(encoder, messages, excess.tokens - excess.maxTokens)) return { excess };
   }
   return { excess: worstExcess(encoder.encodeConversation({ ...conversation, messages }), limits)! };
+}
+
+/** Takes about `tokens` tokens from the prompt turn that has the most, in place; false where nothing is left to take. */
+function shortenPrompt(encoder: RowEncoder, messages: Message[], tokens: number): boolean {
+  const chosen = longestPrompt(encoder, messages);
+  if (chosen === undefined) return false;
+  const message = messages[chosen.index]!;
+  const content = encoder.takeTokens(message.content, Math.max(1, chosen.tokens - tokens));
+  if (content === message.content || isBlank(content)) return false;
+  messages[chosen.index] = withContent(message, content);
+  return true;
+}
+
+/**
+ * The ids of a prompt, shortened inside the contents of its turns until it has at most `maxTokens`.
+ * @param encode gives the ids of messages with the header of an answer.
+ * @returns undefined where it cannot be made to fit.
+ */
+export function fitPrompt(
+  encoder: RowEncoder,
+  messages: readonly Message[],
+  encode: (messages: readonly Message[]) => Int32Array,
+  maxTokens: number,
+): Int32Array | undefined {
+  const shortened = [...messages];
+  for (let cut = 0; cut < maxCuts; cut++) {
+    const ids = encode(shortened);
+    if (ids.length <= maxTokens) return ids;
+    if (!shortenPrompt(encoder, shortened, ids.length - maxTokens)) return undefined;
+  }
+  return undefined;
 }
 
 function longestPrompt(

@@ -9,7 +9,7 @@ import { encodeRows } from './encode-rows.ts';
 import { GrowingArray } from './growing-array.ts';
 import { hashNumbers, type KeptRow, type KeptRows, KeptRowsBuilder } from './kept-rows.ts';
 import { mixRows } from './mixing.ts';
-import { makeNotice, type Notice } from './notice.ts';
+import type { Notice } from './notice.ts';
 import { packBestFit, packInOrder } from './packing.ts';
 import { type DataPlan, makePlan } from './plan.ts';
 import { preparedIdentity, readPrepared, type RowGroups, writePrepared } from './prepared-data.ts';
@@ -183,9 +183,9 @@ export async function prepareTrainingData(
     const samples = makeSamples(all.store, sequencesOf(all, all.uses.keys()), settings);
     evaluation.push({ name: names.join(', '), samples });
     hash.update(all.hash);
-    addDropNotices(evaluationTally, settings, notices);
+    notices.push(...evaluationTally.notices(settings.overlong));
   }
-  addDropNotices(tally, settings, notices);
+  notices.push(...tally.notices(settings.overlong));
   hashNumbers(hash, order);
   hashNumbers(hash, isStream(settings) || settings.packing ? train.lengths : Uint32Array.of());
   hash.update(isValidation);
@@ -237,7 +237,7 @@ export async function prepareData(
   if (tally.read === tally.dropped) {
     throw new DataError('no-usable-row', { datasets: settings.dataset, read: tally.read, counts: tally.byRule });
   }
-  addDropNotices(tally, settings, notices);
+  notices.push(...tally.notices(settings.overlong));
   const { read, dropped, byRule, truncated } = tally;
   return {
     folder,
@@ -255,10 +255,4 @@ async function* withProgress<T>(items: AsyncIterable<T>, onItem: () => void): As
     yield item;
     onItem();
   }
-}
-
-function addDropNotices(tally: RowTally, settings: DataSettings, notices: Notice[]): void {
-  const { read, dropped, byRule, examples, truncated } = tally;
-  if (dropped > 0) notices.push(makeNotice('rows-dropped', { total: dropped, read, counts: byRule, examples }));
-  if (truncated > 0) notices.push(makeNotice('rows-truncated', { total: truncated, policy: settings.overlong }));
 }

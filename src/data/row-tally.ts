@@ -1,5 +1,7 @@
 /** Counts what happened to the rows of a set and keeps the first problems for the message. Knows no `node:` module. */
 import { DataError } from '../errors.ts';
+import { makeNotice, type Notice } from './notice.ts';
+import type { OverlongPolicy } from './overlong.ts';
 import type { RowCounts } from './plan.ts';
 import { problemText, type RowPlace, type RowProblem } from './row.ts';
 
@@ -50,6 +52,15 @@ export class RowTally {
 
   get rowCounts(): RowCounts {
     return { read: this.read, dropped: this.byRule, truncated: this.truncated };
+  }
+
+  /** Says how many rows were dropped and shortened, where any were. */
+  notices(policy: OverlongPolicy): Notice[] {
+    const { read, dropped, byRule, examples, truncated } = this;
+    return [
+      ...(dropped > 0 ? [makeNotice('rows-dropped', { total: dropped, read, counts: byRule, examples })] : []),
+      ...(truncated > 0 ? [makeNotice('rows-truncated', { total: truncated, policy })] : []),
+    ];
   }
 
   /** @throws DataError `bad-rows` where a row cannot be used. */
