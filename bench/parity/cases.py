@@ -205,6 +205,36 @@ CASES = {
         "config": llama(rope_scaling={"type": "dynamic", "factor": 3.0}, max_position_embeddings=32),
         "lengths": [5, 41, 12],
     },
+    "llama-rope-yarn": {
+        "config": llama(
+            num_key_value_heads=2, head_dim=16, rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+            max_position_embeddings=128,
+        ),
+        "lengths": [5, 41, 12],
+        **BRIEF,
+    },
+    "qwen3-rope-yarn-mscale": {
+        "config": qwen3(
+            num_key_value_heads=2, head_dim=16, max_position_embeddings=128,
+            rope_scaling={
+                "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 16, "beta_fast": 4, "beta_slow": 0.5,
+                "mscale": 1.0, "mscale_all_dim": 0.5, "truncate": False,
+            },
+        ),
+        "lengths": [5, 41, 12],
+        **BRIEF,
+    },
+    "llama-rope-longrope": {
+        "config": llama(
+            head_dim=12, max_position_embeddings=128,
+            rope_scaling={
+                "rope_type": "longrope", "factor": 2.0, "attention_factor": 1.25, "original_max_position_embeddings": 26,
+                "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], "long_factor": [1.0, 2.0, 3.5, 5.0, 8.0, 13.0],
+            },
+        ),
+        "lengths": [5, 41, 12],
+        **BRIEF,
+    },
     "llama-biases": {
         "config": llama(
             attention_bias=True, mlp_bias=True, head_dim=12, num_attention_heads=4, num_key_value_heads=2, hidden_size=40
@@ -250,6 +280,15 @@ CASES = {
     },
     "phi3": {"config": phi3(num_key_value_heads=2), **BRIEF},
     "phi3-window-partial": {"config": phi3(sliding_window=6, partial_rotary_factor=0.5), **BRIEF},
+    # only the second row, and the end of the continuation, are longer than the original length
+    "phi3-longrope": {
+        "config": phi3(
+            original_max_position_embeddings=16, max_position_embeddings=64, num_key_value_heads=2,
+            rope_scaling={"type": "longrope", "short_factor": [1.0, 1.1, 1.3, 1.5], "long_factor": [1.0, 2.5, 4.0, 9.0]},
+        ),
+        "lengths": [5, 41, 12],
+        **BRIEF,
+    },
     "gemma": {"config": gemma(num_key_value_heads=1), **BRIEF},
     # sdpa of transformers leaves the cap of the scores out
     "gemma2": {"config": gemma2(), "attention": "eager", **BRIEF},

@@ -14,7 +14,7 @@ export const phi3: ModelReader = (file, json) => {
   const base = readDecoderConfig(file, json, {
     modelType: 'phi3',
     qkvBias: () => false,
-    partialRope: { defaultShare: 1 },
+    partialRope: { defaultShare: 1, longropeNames: ['su', 'yarn'] },
     defaultPositions: 4096,
     defaultEpsilon: 1e-5,
   });

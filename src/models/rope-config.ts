@@ -2,7 +2,7 @@
 import type { RopeConfig, RopeScaling } from '../nn/index.ts';
 import type { ConfigReader } from './config-reader.ts';
 
-const supported = 'default, linear, dynamic, llama3';
+const supported = 'default, linear, dynamic, llama3, yarn, longrope';
 
 /** How a family names and uses a part of each head that turns. */
 export interface PartialRope {
@@ -11,6 +11,8 @@ export interface PartialRope {
   /** Names that older files give share and theta. */
   readonly shareField?: string;
   readonly thetaField?: string;
+  /** Kinds of scaling that mean longrope in this family's older files. */
+  readonly longropeNames?: readonly string[];
 }
 
 /**
@@ -36,34 +38,75 @@ export function readRope(
   if (share > 1 || dimensions < 2 || dimensions % 2 !== 0) {
     reader.unsupported(shareField, share, `a share of the ${headDim} elements of a head that is an even number`);
   }
-  return { theta, dimensions, scaling: readScaling(reader, parameters) };
+  return { theta, dimensions, scaling: readScaling(reader, parameters, dimensions, partial?.longropeNames) };
 }
 
-function readScaling(reader: ConfigReader, parameters: ConfigReader | undefined): RopeScaling {
+function readScaling(
+  reader: ConfigReader,
+  parameters: ConfigReader | undefined,
+  dimensions: number,
+  longropeNames: readonly string[] = [],
+): RopeScaling {
   if (!parameters) return { type: 'default' };
-  const type = parameters.text('rope_type', parameters.text('type', 'default'));
-  // dynamic scaling starts where the model's own positions end
-  const originalLength = (fallback?: number): number => parameters.size('original_max_position_embeddings', fallback);
+  const named = parameters.text('rope_type', parameters.text('type', 'default'));
+  const type = longropeNames.includes(named) ? 'longrope' : named;
+  const maxPositions = (fallback: number): number => reader.size('max_position_embeddings', fallback);
+  // transformers takes the config's own field first
+  const originalLength = (): number => {
+    const field = 'original_max_position_embeddings';
+    return reader.json[field] === undefined ? parameters.size(field, maxPositions(8192)) : reader.size(field);
+  };
+  const optional = (field: string): number | undefined =>
+    parameters.json[field] === undefined || parameters.json[field] === null ? undefined : parameters.positive(field);
   switch (type) {
     case 'default':
       return { type };
     case 'linear':
       return { type, factor: parameters.positive('factor') };
     case 'dynamic':
-      return {
-        type,
-        factor: parameters.positive('factor'),
-        originalLength: reader.size('max_position_embeddings', 2048),
-      };
+      // dynamic scaling starts where the model's own positions end
+      return { type, factor: parameters.positive('factor'), originalLength: maxPositions(2048) };
     case 'llama3':
       return {
         type,
         factor: parameters.positive('factor'),
         lowFrequencyFactor: parameters.positive('low_freq_factor'),
         highFrequencyFactor: parameters.positive('high_freq_factor'),
-        originalLength: originalLength(reader.size('max_position_embeddings', 8192)),
+        originalLength: originalLength(),
       };
+    case 'yarn': {
+      const length = originalLength();
+      const factor = optional('factor') ?? maxPositions(length) / length;
+      return {
+        type,
+        factor,
+        originalLength: length,
+        betaFast: optional('beta_fast') ?? 32,
+        betaSlow: optional('beta_slow') ?? 1,
+        truncate: parameters.boolean('truncate', true),
+        attentionFactor:
+          optional('attention_factor') ?? yarnAttention(factor, optional('mscale'), optional('mscale_all_dim')),
+      };
+    }
+    case 'longrope': {
+      const length = originalLength();
+      const factor = optional('factor') ?? maxPositions(length) / length;
+      return {
+        type,
+        shortFactors: parameters.positives('short_factor', dimensions / 2),
+        longFactors: parameters.positives('long_factor', dimensions / 2),
+        originalLength: length,
+        attentionFactor:
+          optional('attention_factor') ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length))),
+      };
+    }
     default:
-      return parameters.unsupported('rope_type', type, supported);
+      return parameters.unsupported('rope_type', named, supported);
   }
+}
+
+/** How much larger cosines and sines become where the config does not say it. */
+function yarnAttention(factor: number, mscale: number | undefined, mscaleAllDim: number | undefined): number {
+  const of = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  return mscale !== undefined && mscaleAllDim !== undefined ? of(mscale) / of(mscaleAllDim) : of(1);
 }

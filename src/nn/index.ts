@@ -1,4 +1,11 @@
-export { inverseFrequencies, type RopeConfig, type RopeScaling, type RopeTables, ropeTables } from './rope.ts';
+export {
+  frequencyLength,
+  inverseFrequencies,
+  type RopeConfig,
+  type RopeScaling,
+  type RopeTables,
+  ropeTables,
+} from './rope.ts';
 export {
   type Positions,
   positionInputs,

@@ -36,11 +36,15 @@ export interface PositionValues {
   readonly values: Float32Array | Int32Array;
 }
 
-/** The inputs' values for sequences laid one after the other; sequence i has positions from `starts[i]` (left out: 0) on. */
+/**
+ * The inputs' values for sequences laid one after the other; sequence i has positions from `starts[i]` (left out: 0) on.
+ * @param wholes as in `ropeTables`.
+ */
 export function positionValues(
   ropes: readonly RopeConfig[],
   lengths: readonly number[],
   starts?: readonly number[],
+  wholes?: readonly number[],
 ): PositionValues[] {
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const ids = new Int32Array(tokens);
@@ -49,7 +53,7 @@ export function positionValues(
     for (let t = 0; t < length; t++) ids[token++] = (starts?.[i] ?? 0) + t;
   });
   const tables = ropes.flatMap((rope, i): PositionValues[] => {
-    const { cos, sin } = ropeTables(rope, lengths, starts);
+    const { cos, sin } = ropeTables(rope, lengths, starts, wholes);
     const shape = [tokens, 1, rope.dimensions / 2];
     return [
       { name: tableInput('cos', i), shape, values: cos },
