@@ -6,6 +6,7 @@ import { configFromOptions, type FettleOptions, type LoadedConfig, loadConfig } 
 import { openTextTools, prepareTrainingData, type DataPlan } from './data/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
+import { withLocalModels } from './hub/index.ts';
 import { planTraining as planFromConfig, train as start, type TrainingPlan, type TrainRun } from './train/index.ts';
 
 /** Options, or a configuration that `defineConfig` or `readConfig` gave. */
@@ -50,19 +51,19 @@ export async function planTraining(
   options: { readonly timed?: boolean } = {},
 ): Promise<TrainingPlan> {
   const { config: checked, given } = loaded(config);
-  return planFromConfig(checked, { ...options, isGiven: (key) => given.includes(key) });
+  return planFromConfig(await withLocalModels(checked), { ...options, isGiven: (key) => given.some((name) => name === key) });
 }
 
 /** Rows, tokens and steps of a run, counted on the samples that training uses. */
 export async function planData(config: ConfigLike): Promise<DataPlan> {
-  const { config: checked } = loaded(config);
+  const checked = await withLocalModels(loaded(config).config, {}, 'without weights');
   const { encoder } = await openTextTools(checked);
   return (await prepareTrainingData(checked, encoder)).plan;
 }
 
 /** Opens a model, with its adapters and the template that they were trained with, to generate text. */
 export async function openGenerator(config: ConfigLike): Promise<Generator> {
-  return openFromConfig(loaded(config).config);
+  return openFromConfig(await withLocalModels(loaded(config).config));
 }
 
 /** Merges adapters into their base model and writes it to `exportDir`. */

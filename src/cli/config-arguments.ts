@@ -1,10 +1,13 @@
-/** The arguments `CONFIG.yaml key=value ...` of a command -> a checked configuration. */
+/** The arguments `CONFIG.yaml key=value ...` of a command -> a checked configuration whose models are on this machine. */
 import { isOverride, loadConfig, type LoadedConfig, type RequiredKeys } from '../config/index.ts';
+import { type ModelPart, withLocalModels } from '../hub/index.ts';
+import { downloadTexts } from '../messages/cli.ts';
 import { configNoticeText } from '../messages/config.ts';
 import type { CommandContext } from './command.ts';
+import { ProgressLine } from './progress.ts';
 
 /** Loads the configuration that a command was given and prints its notices. @throws ConfigError */
-export function loadCommandConfig(context: CommandContext, requires: RequiredKeys): LoadedConfig {
+function loadCommandConfig(context: CommandContext, requires: RequiredKeys): LoadedConfig {
   const [first, ...rest] = context.arguments;
   const hasFile = first !== undefined && !isOverride(first);
   const loaded = loadConfig({
@@ -16,4 +19,47 @@ export function loadCommandConfig(context: CommandContext, requires: RequiredKey
   context.onConfig(loaded.provenance);
   for (const notice of loaded.notices) context.err.line(context.err.style('dim', configNoticeText(notice)));
   return loaded;
+}
+
+/**
+ * Loads the configuration that a command was given, prints its notices, and downloads models that are named on a hub.
+ * @param part commands that need no weights download none.
+ * @throws ConfigError; FileError where a named model cannot be had.
+ */
+export async function openCommandConfig(
+  context: CommandContext,
+  requires: RequiredKeys,
+  part: ModelPart = 'all',
+): Promise<LoadedConfig> {
+  const loaded = loadCommandConfig(context, requires);
+  const progress = downloadProgress(context);
+  const config = await withLocalModels(loaded.config, progress, part).finally(progress.end);
+  return { ...loaded, config };
+}
+
+/** What a hub is asked with: the environment, and a line that shows what has arrived. */
+export function downloadProgress({ env, err }: CommandContext): {
+  env: CommandContext['env'];
+  onProgress: (path: string, bytes: number, totalBytes: number) => void;
+  end: () => void;
+} {
+  const live = new ProgressLine(err);
+  const arrived = new Map<string, { bytes: number; totalBytes: number }>();
+  const startMs = performance.now();
+  let atStart = -1;
+  return {
+    env,
+    onProgress(path, bytes, totalBytes) {
+      if (!arrived.has(path)) err.line(err.style('dim', downloadTexts.begins(path, totalBytes)));
+      arrived.set(path, { bytes, totalBytes });
+      const sum = (key: 'bytes' | 'totalBytes'): number => [...arrived.values()].reduce((n, file) => n + file[key], 0);
+      if (atStart < 0) atStart = sum('bytes');
+      const perSecond = ((sum('bytes') - atStart) / (performance.now() - startMs)) * 1000;
+      live.show(
+        sum('bytes') / Math.max(1, sum('totalBytes')),
+        downloadTexts.progress(sum('bytes'), sum('totalBytes'), perSecond),
+      );
+    },
+    end: () => live.clear(),
+  };
 }

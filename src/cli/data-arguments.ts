@@ -2,13 +2,13 @@
 import type { FettleConfig } from '../config/index.ts';
 import { type Notice, openTextTools, type TextTools } from '../data/index.ts';
 import type { CommandContext } from './command.ts';
-import { loadCommandConfig } from './config-arguments.ts';
+import { openCommandConfig } from './config-arguments.ts';
 
 /** Loads configuration, tokenizer and template. */
 export async function openDataCommand(
   context: CommandContext,
 ): Promise<{ readonly config: FettleConfig; readonly text: TextTools }> {
-  const { config } = loadCommandConfig(context, ['model_name_or_path', 'dataset']);
+  const { config } = await openCommandConfig(context, ['model_name_or_path', 'dataset'], 'without weights');
   return { config, text: await openTextTools(config) };
 }
 

@@ -59,7 +59,7 @@ export const ignoredKeyGroups: readonly { readonly reason: string; readonly keys
       include_effective_tokens_per_second skip_memory_metrics debug print_param_status restore_callback_states_from_checkpoint
       enable_jit_checkpoint save_only_model save_safetensors full_determinism hub_token hub_private_repo hub_model_id
       hub_strategy hub_always_push hub_revision push_to_hub_model_id push_to_hub_organization push_to_hub_token
-      hf_hub_token hf_auth_token ms_hub_token om_hub_token use_auth_token cache_dir trust_remote_code
+      hf_hub_token hf_auth_token ms_hub_token om_hub_token use_auth_token trust_remote_code
       disable_version_checking enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps
       profiler_active_steps profiler_repeat profiler_record_shapes profiler_profile_memory profiler_with_stack
       profile_modules use_swanlab swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_api_key

@@ -29,6 +29,8 @@ export type FettleConfig = Readonly<
     greater_is_better: boolean;
     data_seed: number;
     report_to: readonly 'tensorboard'[];
+    /** The base as it was written: model_name_or_path may since have become the folder of a downloaded model. */
+    base_model_name: string | undefined;
   }
 >;
 
@@ -39,6 +41,7 @@ export function resolveConfig(parsed: ParsedConfig, isSet: (key: ConfigKey) => b
   const warmupIsShare = parsed.warmup_steps > 0 && parsed.warmup_steps < 1;
   return {
     ...parsed,
+    base_model_name: parsed.model_name_or_path,
     lora_alpha: parsed.lora_alpha ?? 2 * parsed.lora_rank,
     overlong: parsed.overlong ?? (limited ? 'keep-response' : 'drop'),
     packing: parsed.packing ?? (parsed.neat_packing || parsed.stage === 'pt'),

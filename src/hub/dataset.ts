@@ -1,6 +1,6 @@
 /** The data files of a data set on a hub: those of one subset and split. */
 import { FileError } from '../errors.ts';
-import { downloadFile, listFiles } from './download.ts';
+import { downloadFiles, listFiles } from './download.ts';
 import { endpointOf, type HubFile, type HubOptions, type Repository } from './hub.ts';
 import { askJson } from './request.ts';
 
@@ -101,9 +101,8 @@ export async function downloadDataset(
   options: HubOptions = {},
 ): Promise<string[]> {
   const repository: Repository = { hub, kind: 'dataset', name };
-  let files = await listFiles(repository, options);
-  let from = repository;
-  let chosen = pathsOf(files, part);
+  let listing = await listFiles(repository, options);
+  let chosen = pathsOf(listing.files, part);
   const { subset, split = 'train' } = part;
   const isAmbiguous =
     subset !== undefined && !chosen.some(({ path }) => nameParts(path).includes(subset.toLowerCase()));
@@ -111,19 +110,16 @@ export async function downloadDataset(
     const converted = await convertedFiles(repository, options);
     const config = subset ?? (converted?.['default'] ? 'default' : Object.keys(converted ?? {})[0]);
     if (converted && config !== undefined && converted[config]?.[split]) {
-      from = { ...repository, revision: 'refs/convert/parquet' };
-      files = await listFiles(from, options);
+      listing = await listFiles({ ...repository, revision: 'refs/convert/parquet' }, options);
       // `config/split/0000.parquet`; large splits are marked as partial.
-      chosen = files.filter(
+      chosen = listing.files.filter(
         ({ path }) => path.startsWith(`${config}/${split}/`) || path.startsWith(`${config}/partial-${split}/`),
       );
     }
   }
   if (chosen.length === 0) {
-    const available = files.map(({ path }) => path).filter((path) => dataFile.test(path) && !noData.test(path));
+    const available = listing.files.map(({ path }) => path).filter((path) => dataFile.test(path) && !noData.test(path));
     throw new FileError('hub-no-data', { name, subset: subset ?? null, split, available });
   }
-  const paths: string[] = [];
-  for (const file of chosen) paths.push(await downloadFile(from, file, options));
-  return paths;
+  return downloadFiles(listing, chosen, options);
 }

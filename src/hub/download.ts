@@ -1,13 +1,13 @@
 /**
- * Files of a repository in a cache on this machine: listed, downloaded once, continued where a download broke off, and
+ * Files of a repository in the cache on this machine: listed, downloaded once, continued where a download broke off, and
  * checked by size and checksum before they are used.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join } from 'node:path';
-import { FileError, FormatError } from '../errors.ts';
+import { basename, dirname, join } from 'node:path';
+import { FileError } from '../errors.ts';
 import {
-  cachePath,
+  isJsonObject,
   readError,
   readJsonFile,
   readTextFile,
@@ -16,55 +16,67 @@ import {
   writeFileAtomically,
   writeJsonFile,
 } from '../formats/index.ts';
-import { endpointOf, type HubFile, type HubOptions, hubs, type Repository } from './hub.ts';
+import { alone, listFile, rememberCommit, requireInside, type Snapshot, snapshotAt } from './cache.ts';
+import { endpointOf, type HubFile, type HubOptions, hubs, isOffline, type Repository } from './hub.ts';
 import { ask, askJson, finally_, PassingError, reasonOf, repeatedly } from './request.ts';
 
-/** The last known list of a repository's files, kept beside them. */
-const listName = '.fettle-files.json';
 /** A repository with more files than this is taken for a mistake. */
 const maxFiles = 200_000;
+/** Files that arrive at the same time. */
+const parallelFiles = 4;
 
-/** Names that a path on disk may be made of; everything else is an attack or a mistake. */
-function requireInside(name: string, path: string): void {
-  const parts = path.split(/[\\/]/);
-  const isOutside =
-    isAbsolute(path) || /^[A-Za-z]:/.test(path) || path.includes('\0') || parts.includes('..') || parts.includes('');
-  if (isOutside) throw new FormatError('hub-path', { name, path });
-}
-
-function cacheFolder({ cacheFolder: folder, env = process.env }: HubOptions): string {
-  if (folder !== undefined) return folder;
-  return cachePath('hub', env);
-}
-
-/** The folder in which the files of a repository at a revision are kept. @throws FormatError `hub-path`. */
-export function repositoryFolder(repository: Repository, options: HubOptions = {}): string {
-  const { hub, kind, name } = repository;
-  const revision = repository.revision ?? hubs[hub].mainBranch;
-  requireInside(name, name);
-  requireInside(name, revision);
-  return join(cacheFolder(options), hub, `${kind}s`, name.replaceAll('/', '--'), revision.replaceAll('/', '--'));
+/** A revision of a repository: its files, and where they lie on this machine. */
+export interface Listing {
+  readonly repository: Repository;
+  /** The commit that the revision stands for; the revision itself where the hub tells none. */
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+  readonly snapshot: Snapshot;
 }
 
 /**
  * The files of a repository.
- * @throws FileError `hub-unreachable`, `hub-missing`, `hub-access`, `hub-status`; FormatError `hub-answer`, `hub-path`.
+ * @throws FileError `hub-unreachable`, `hub-offline`, `hub-missing`, `hub-access`, `hub-status`; FormatError `hub-answer`, `hub-path`.
  */
-export async function listFiles(repository: Repository, options: HubOptions = {}): Promise<HubFile[]> {
-  const list = join(repositoryFolder(repository, options), listName);
-  let files: HubFile[];
+export async function listFiles(repository: Repository, options: HubOptions = {}): Promise<Listing> {
+  requireInside(repository.name, repository.name);
+  const list = listFile(repository, options);
+  let commit: string;
+  let files: readonly HubFile[];
+  let isNew = false;
   try {
-    files = await askFiles(repository, options);
+    if (isOffline(options)) {
+      throw new FileError('hub-offline', { name: repository.name, hub: hubs[repository.hub].title });
+    }
+    commit = await askCommit(repository, options);
+    files = await askFiles({ ...repository, revision: commit }, options);
+    isNew = true;
   } catch (error) {
     // Without a connection, what was downloaded before is as good as it was then.
-    if (!(error instanceof FileError) || error.code !== 'hub-unreachable') throw error;
+    if (!(error instanceof FileError) || !['hub-unreachable', 'hub-offline'].includes(error.code)) throw error;
     const known = await readJsonFile(list).catch(() => undefined);
-    if (!Array.isArray(known)) throw error;
-    files = known as unknown as HubFile[];
+    if (!isJsonObject(known) || typeof known['commit'] !== 'string' || !Array.isArray(known['files'])) throw error;
+    ({ commit } = known as { commit: string });
+    files = known['files'] as unknown as HubFile[];
   }
   for (const { path } of files) requireInside(repository.name, path);
-  await writeJsonFile(list, files);
-  return files;
+  const snapshot = snapshotAt(repository, commit, options);
+  if (isNew) {
+    await mkdir(dirname(list), { recursive: true });
+    await writeJsonFile(list, { commit, files });
+    await rememberCommit(repository, commit, options);
+  }
+  return { repository, commit, files, snapshot };
+}
+
+async function askCommit(repository: Repository, options: HubOptions): Promise<string> {
+  const hub = hubs[repository.hub];
+  const revision = repository.revision ?? hub.mainBranch;
+  const url = hub.commitUrl?.(endpointOf(repository.hub, options), repository, revision);
+  if (url === undefined) return revision;
+  const { value } = await askJson(url, repository, options);
+  const commit = isJsonObject(value as never) ? (value as Record<string, unknown>)['sha'] : undefined;
+  return typeof commit === 'string' && /^[0-9a-f]{7,64}$/.test(commit) ? commit : revision;
 }
 
 async function askFiles(repository: Repository, options: HubOptions): Promise<HubFile[]> {
@@ -143,20 +155,19 @@ async function appendRest(
     throw new PassingError(new FileError('hub-unreachable', { url, reason: `only ${have} of ${file.bytes} bytes` }));
 }
 
+async function checksumOf(path: string, { sha256, gitSha1 }: HubFile): Promise<string | undefined> {
+  if ((sha256 ?? gitSha1) === undefined) return undefined;
+  const hash =
+    sha256 === undefined ? createHash('sha1').update(`blob ${(await sizeOf(path)) ?? 0}\0`) : createHash('sha256');
+  await hashFile(path, hash);
+  return hash.digest('hex');
+}
+
 /** @throws FileError `hub-size`, `hub-checksum`; the file is removed. */
 async function verify(path: string, target: string, file: HubFile): Promise<void> {
   const actualBytes = (await sizeOf(path)) ?? 0;
   const expected = file.sha256 ?? file.gitSha1;
-  let actual = expected;
-  if (file.sha256 !== undefined) {
-    const hash = createHash('sha256');
-    await hashFile(path, hash);
-    actual = hash.digest('hex');
-  } else if (file.gitSha1 !== undefined) {
-    const hash = createHash('sha1').update(`blob ${actualBytes}\0`);
-    await hashFile(path, hash);
-    actual = hash.digest('hex');
-  }
+  const actual = await checksumOf(path, file);
   if (actualBytes === file.bytes && actual === expected) return;
   await rm(path, { force: true });
   if (actualBytes !== file.bytes)
@@ -165,31 +176,64 @@ async function verify(path: string, target: string, file: HubFile): Promise<void
 }
 
 /**
+ * Whether a file of the cache is the one that the hub has. A blob is named by its own checksum and appears whole; a file under
+ * its own name (ModelScope) is hashed once, and a small file beside it remembers that.
+ */
+async function isWhole(blob: string, file: HubFile): Promise<boolean> {
+  if ((await sizeOf(blob)) !== file.bytes) return false;
+  const checksum = file.sha256 ?? file.gitSha1;
+  if (checksum === undefined || basename(blob) === checksum) return true;
+  const checked = checksumFile(blob);
+  if ((await readTextFile(checked).catch(() => undefined)) === checksum) return true;
+  if ((await checksumOf(blob, file)) !== checksum) return false;
+  await writeFileAtomically(checked, checksum);
+  return true;
+}
+
+function checksumFile(path: string): string {
+  return join(dirname(path), `.${basename(path)}.checksum`);
+}
+
+/**
  * Downloads a file into the cache, if it is not there, and returns its path. A broken download is continued, by a later
  * call too. What lies in the cache under its name is whole and has been checked.
- * @throws FileError `hub-unreachable`, `hub-missing`, `hub-access`, `hub-checksum`, `hub-size`, `disk-full`.
+ * @throws FileError `hub-unreachable`, `hub-offline`, `hub-missing`, `hub-access`, `hub-checksum`, `hub-size`, `disk-full`.
  */
-export async function downloadFile(repository: Repository, file: HubFile, options: HubOptions = {}): Promise<string> {
+export async function downloadFile(listing: Listing, file: HubFile, options: HubOptions = {}): Promise<string> {
+  const { repository, commit, snapshot } = listing;
   const { hub, name } = repository;
   requireInside(name, file.path);
-  const target = join(repositoryFolder(repository, options), file.path);
-  const checksum = file.sha256 ?? file.gitSha1 ?? '';
-  const checked = join(dirname(target), `.${basename(target)}.checksum`);
-  if ((await sizeOf(target)) === file.bytes && (await readTextFile(checked).catch(() => undefined)) === checksum)
-    return target;
-  const partial = `${target}.part`;
-  try {
-    await mkdir(dirname(target), { recursive: true });
-  } catch (error) {
-    throw readError(error, dirname(target));
+  const target = join(snapshot.folder, file.path);
+  const blob = snapshot.blobOf(file);
+  if (!(await isWhole(blob, file))) {
+    if (isOffline(options)) throw new FileError('hub-offline', { name, hub: hubs[hub].title });
+    try {
+      await mkdir(dirname(blob), { recursive: true });
+    } catch (error) {
+      throw readError(error, dirname(blob));
+    }
+    await alone(blob, async () => {
+      // another process may have brought it meanwhile
+      if (!(await isWhole(blob, file))) await fetchBlob(repository, commit, file, blob, target, options);
+    });
   }
-  await requireDiskSpace(target, file.bytes - ((await sizeOf(partial)) ?? 0));
-  const url = hubs[hub].fileUrl(
-    endpointOf(hub, options),
-    repository,
-    repository.revision ?? hubs[hub].mainBranch,
-    file.path,
-  );
+  await snapshot.publish(file);
+  return target;
+}
+
+async function fetchBlob(
+  repository: Repository,
+  commit: string,
+  file: HubFile,
+  blob: string,
+  target: string,
+  options: HubOptions,
+): Promise<void> {
+  const { hub } = repository;
+  // the name that Python's library gives to what has not arrived whole
+  const partial = `${blob}.incomplete`;
+  await requireDiskSpace(blob, file.bytes - ((await sizeOf(partial)) ?? 0));
+  const url = hubs[hub].fileUrl(endpointOf(hub, options), repository, commit, file.path);
   await finally_(
     repeatedly(
       options,
@@ -198,7 +242,32 @@ export async function downloadFile(repository: Repository, file: HubFile, option
     ),
   );
   await verify(partial, target, file);
-  await rename(partial, target);
-  await writeFileAtomically(checked, checksum);
-  return target;
+  await rename(partial, blob);
+  const checksum = file.sha256 ?? file.gitSha1;
+  if (checksum !== undefined && basename(blob) !== checksum) await writeFileAtomically(checksumFile(blob), checksum);
+}
+
+/** Downloads files, some at a time, and returns their paths in order. @throws as `downloadFile` */
+export async function downloadFiles(
+  listing: Listing,
+  files: readonly HubFile[],
+  options: HubOptions = {},
+): Promise<string[]> {
+  const paths: string[] = [];
+  let next = 0;
+  const controller = new AbortController();
+  const work = async (): Promise<void> => {
+    while (next < files.length && !controller.signal.aborted) {
+      const index = next++;
+      try {
+        paths[index] = await downloadFile(listing, files[index]!, options);
+      } catch (error) {
+        controller.abort();
+        throw error;
+      }
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: Math.min(parallelFiles, files.length) }, work));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return paths;
 }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { chooseSplit, downloadDataset } from './dataset.ts';
-import { downloadFile, listFiles, repositoryFolder } from './download.ts';
+import { downloadFile, listFiles } from './download.ts';
 import type { HubOptions, Repository } from './hub.ts';
-import { downloadModel } from './model.ts';
+import { downloadModel, fetchModel, findModel } from './model.ts';
 
 /** A hub on this machine. `breakAfter` cuts the connection after so many bytes of a file, once. */
 let server: Server;
@@ -19,6 +19,8 @@ const asked: string[] = [];
 let breakAfter: number | undefined;
 let tellsWrongChecksum = false;
 let failures = 0;
+/** What `main` stands for. */
+const commit = '0123456789abcdef0123456789abcdef01234567';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const gitSha1 = (text: string): string =>
@@ -39,6 +41,8 @@ beforeAll(async () => {
       return answer(503, 'busy');
     }
     if (url.pathname.includes('/private/')) return answer(401, '');
+    const revision = /^\/api\/(?:datasets|models)\/org\/set\/revision\/([^/]+)$/.exec(url.pathname);
+    if (revision) return answer(200, JSON.stringify({ sha: commit }));
     const tree = /^\/api\/(?:datasets|models)\/org\/set\/tree\/([^/]+)$/.exec(url.pathname);
     if (tree) {
       const paths = [...files.keys()];
@@ -102,14 +106,20 @@ const options = (more: HubOptions = {}): HubOptions => ({
   ...more,
 });
 
+/** Where the library of Python has a data set's files. */
+const snapshot = join('datasets--org--set', 'snapshots', commit);
+
 describe('a hub', () => {
-  it('gives the files of a split, each once', async () => {
+  it('gives the files of a split, each once, where Python looks for them', async () => {
     const paths = await downloadDataset('org/set', 'huggingface', {}, options());
     expect(paths.map((path) => path.slice(cache.length + 1))).toEqual([
-      'huggingface/datasets/org--set/main/data/train-00000-of-00002.jsonl',
-      'huggingface/datasets/org--set/main/data/train-00001-of-00002.jsonl',
+      join(snapshot, 'data/train-00000-of-00002.jsonl'),
+      join(snapshot, 'data/train-00001-of-00002.jsonl'),
     ]);
-    expect(await readFile(paths[1]!, 'utf8')).toBe(files.get('data/train-00001-of-00002.jsonl'));
+    const text = files.get('data/train-00001-of-00002.jsonl')!;
+    expect(await readFile(paths[1]!, 'utf8')).toBe(text);
+    expect(await readlink(paths[1]!)).toBe(join('..', '..', '..', 'blobs', sha256(text)));
+    expect(await readFile(join(cache, 'datasets--org--set', 'refs', 'main'), 'utf8')).toBe(commit);
     asked.length = 0;
     await downloadDataset('org/set', 'huggingface', {}, options());
     expect(asked.filter((path) => path.includes('/resolve/'))).toEqual([]);
@@ -118,57 +128,67 @@ describe('a hub', () => {
       'org/set: the data set must have the split validation, got data/train-00000-of-00002.jsonl, data/train-00001-of-00002.jsonl, data/test.jsonl. Name them with subset and split in dataset_info.json',
     );
   });
+
   it('continues a download that broke off', async () => {
     breakAfter = 5000;
-    const [, file] = await listFiles(set, options());
-    const path = await downloadFile(set, file!, options());
-    expect(await readFile(path, 'utf8')).toBe(files.get(file!.path));
+    const listing = await listFiles(set, options());
+    const file = listing.files[1]!;
+    const path = await downloadFile(listing, file, options());
+    expect(await readFile(path, 'utf8')).toBe(files.get(file.path));
     expect(asked.filter((line) => line.includes('/resolve/'))).toHaveLength(2);
-    expect(await readdir(dirname(path))).toEqual([
-      '.train-00001-of-00002.jsonl.checksum',
-      'train-00001-of-00002.jsonl',
-    ]);
+    expect(await readdir(join(cache, 'datasets--org--set', 'blobs'))).toEqual([file.sha256]);
   });
-  it('continues what an earlier call left', async () => {
-    const [, file] = await listFiles(set, options());
-    const target = join(repositoryFolder(set, options()), file!.path);
-    await downloadFile(
-      set,
-      { ...file!, path: 'data/train-00000-of-00002.jsonl', bytes: 14, sha256: sha256('{"text": "a"}\n') },
-      options(),
-    );
-    await writeFile(`${target}.part`, files.get(file!.path)!.slice(0, 100));
-    await downloadFile(set, file!, options());
+
+  it("continues what an earlier call, or Python's library, left", async () => {
+    const listing = await listFiles(set, options());
+    const file = listing.files[1]!;
+    const blobs = join(cache, 'datasets--org--set', 'blobs');
+    await mkdir(blobs, { recursive: true });
+    await writeFile(join(blobs, `${file.sha256}.incomplete`), files.get(file.path)!.slice(0, 100));
+    await downloadFile(listing, file, options());
     expect(asked.at(-1)).toMatch(/ bytes=100-$/);
   });
+
+  it('takes over the lock of a process that has ended', async () => {
+    const listing = await listFiles(set, options());
+    const file = listing.files[1]!;
+    const blobs = join(cache, 'datasets--org--set', 'blobs');
+    await mkdir(blobs, { recursive: true });
+    await writeFile(join(blobs, `.${file.sha256}.fettle-lock`), String(2 ** 30));
+    await downloadFile(listing, file, options());
+    expect(await readdir(blobs)).toEqual([file.sha256]);
+  });
+
   it('takes a changed file anew, and refuses one with another checksum', async () => {
-    const [file] = await listFiles(set, options());
-    const path = await downloadFile(set, file!, options());
-    files.set(file!.path, '{"text": "A"}\n');
-    const [changed] = await listFiles(set, options());
-    expect(await readFile(await downloadFile(set, changed!, options()), 'utf8')).toBe('{"text": "A"}\n');
-    await rm(path);
+    const listing = await listFiles(set, options());
+    const file = listing.files[0]!;
+    const path = await downloadFile(listing, file, options());
     tellsWrongChecksum = true;
-    const [wrong] = await listFiles(set, options());
-    await expect(downloadFile(set, wrong!, options())).rejects.toThrow(
-      `${path}: the downloaded file must have the checksum ${sha256('other')}, got ${sha256('{"text": "A"}\n')}. It was removed: try again`,
+    const wrong = await listFiles(set, options());
+    await expect(downloadFile(wrong, wrong.files[1]!, options())).rejects.toThrow(
+      `train-00001-of-00002.jsonl: the downloaded file must have the checksum ${sha256('other')}, got ${sha256(files.get('data/train-00001-of-00002.jsonl')!)}. It was removed: try again`,
     );
-    expect(await readdir(dirname(path))).toEqual(['.train-00000-of-00002.jsonl.checksum']);
+    expect(await readdir(join(cache, 'datasets--org--set', 'blobs'))).toEqual([file.sha256]);
+    expect(await readFile(path, 'utf8')).toBe('{"text": "a"}\n');
   });
+
   it('checks small files by their git hash', async () => {
-    const file = (await listFiles(set, options())).find(({ path }) => path === 'dataset_infos.json')!;
+    const listing = await listFiles(set, options());
+    const file = listing.files.find(({ path }) => path === 'dataset_infos.json')!;
     expect(file.gitSha1).toBe(gitSha1('{}'));
-    expect(await readFile(await downloadFile(set, file, options()), 'utf8')).toBe('{}');
-    await expect(downloadFile(set, { ...file, path: 'data/test.jsonl', bytes: 14 }, options())).rejects.toThrow(
-      'must have the checksum',
-    );
+    expect(await readFile(await downloadFile(listing, file, options()), 'utf8')).toBe('{}');
+    const other = gitSha1('other');
+    await expect(
+      downloadFile(listing, { path: 'data/test.jsonl', bytes: 14, gitSha1: other }, options()),
+    ).rejects.toThrow('must have the checksum');
   });
+
   it('is asked again while it is busy, and its refusals are named', async () => {
     failures = 2;
-    expect(await listFiles(set, options())).toHaveLength(4);
+    expect((await listFiles(set, options())).files).toHaveLength(4);
     failures = 9;
     await expect(listFiles({ ...set, name: 'org/none' }, options())).rejects.toThrow(
-      `${endpoint}/api/datasets/org/none/tree/main?recursive=true: the hub must give the file, got status 503`,
+      `${endpoint}/api/datasets/org/none/revision/main: the hub must give the file, got status 503`,
     );
     failures = 0;
     await expect(listFiles({ ...set, name: 'org/none' }, options())).rejects.toThrow(
@@ -183,12 +203,20 @@ describe('a hub', () => {
       /^http:\/\/127\.0\.0\.1:1\/api\/.*: the hub must answer, got .*\. Check the connection, or set HF_ENDPOINT/,
     );
   });
-  it('need not answer where all is there already', async () => {
+
+  it('need not answer where all is there already, and is not asked offline', async () => {
     const online = await downloadDataset('org/set', 'huggingface', {}, options());
-    expect(await downloadDataset('org/set', 'huggingface', {}, options({ endpoint: 'http://127.0.0.1:1' }))).toEqual(
-      online,
+    const away = options({ endpoint: 'http://127.0.0.1:1' });
+    expect(await downloadDataset('org/set', 'huggingface', {}, away)).toEqual(online);
+    asked.length = 0;
+    const offline = options({ env: { HF_HUB_OFFLINE: '1' } });
+    expect(await downloadDataset('org/set', 'huggingface', {}, offline)).toEqual(online);
+    await expect(downloadModel('org/set', 'huggingface', undefined, offline)).rejects.toThrow(
+      'org/set: must be a folder here or lie whole in the cache, since Hugging Face is not to be asked (offline), got neither. Download it first with fettle download org/set',
     );
+    expect(asked).toEqual([]);
   });
+
   it('cannot write outside its folder', async () => {
     files.set('../../evil.jsonl', 'x');
     await expect(listFiles(set, options())).rejects.toThrow(
@@ -198,35 +226,53 @@ describe('a hub', () => {
       '../x: names of files must stay inside the folder',
     );
   });
-  it('gives the files of a model that are read', async () => {
+
+  it('gives the files of a model that are read: safetensors, else those of PyTorch', async () => {
     files.clear();
     for (const name of [
       'config.json',
       'tokenizer.json',
       'model.safetensors',
       'pytorch_model.bin',
+      'training_args.bin',
       'onnx/model.onnx',
       'tf_model.h5',
       'original/consolidated.safetensors',
     ])
       files.set(name, `{"name": "${name}"}`);
     const folder = await downloadModel('org/set', 'huggingface', undefined, options());
-    expect((await readdir(folder)).filter((name) => !name.startsWith('.')).sort()).toEqual([
-      'config.json',
-      'model.safetensors',
-      'tokenizer.json',
-    ]);
+    expect((await readdir(folder)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
     files.delete('model.safetensors');
+    await downloadModel('org/set', 'huggingface', undefined, options({ cacheFolder: join(cache, 'bin') }));
+    const other = join(cache, 'bin', 'models--org--set', 'snapshots', commit);
+    expect((await readdir(other)).sort()).toEqual(['config.json', 'pytorch_model.bin', 'tokenizer.json']);
+    files.delete('pytorch_model.bin');
     await expect(downloadModel('org/set', 'huggingface', undefined, options())).rejects.toThrow(
-      'org/set: the model must have weights as safetensors, got none on Hugging Face',
+      'org/set: the model must have weights as safetensors or pytorch_model.bin, got none on Hugging Face',
     );
   });
-  it('may be ModelScope', async () => {
+
+  it('is asked for a name, not for a folder; what was downloaded is found again by its name', async () => {
+    files.clear();
+    for (const name of ['config.json', 'model.safetensors']) files.set(name, '{}');
+    expect(await fetchModel(cache, {}, options())).toBe(cache);
+    expect(await fetchModel('./nowhere/model', {}, options())).toBe('./nowhere/model');
+    expect(await findModel('org/set', {}, options())).toBeUndefined();
+    expect(asked).toEqual([]);
+    const folder = await fetchModel('org/set', {}, options());
+    expect(await findModel('org/set', {}, options())).toBe(folder);
+    expect(await fetchModel('org/set', { offline: true }, options())).toBe(folder);
+    expect(await fetchModel('org/set', {}, options({ endpoint: 'http://127.0.0.1:1' }))).toBe(folder);
+  });
+
+  it('may be ModelScope; what its library has downloaded is used', async () => {
     const paths = await downloadDataset('org/set', 'modelscope', {}, options());
-    expect(paths[0]!.slice(cache.length + 1)).toBe(
-      'modelscope/datasets/org--set/master/data/train-00000-of-00002.jsonl',
-    );
+    expect(paths[0]!.slice(cache.length + 1)).toBe('datasets/org/set/data/train-00000-of-00002.jsonl');
     expect(await readFile(paths[0]!, 'utf8')).toBe('{"text": "a"}\n');
+    await rm(join(dirname(paths[0]!), '.train-00000-of-00002.jsonl.checksum'));
+    asked.length = 0;
+    await downloadDataset('org/set', 'modelscope', {}, options());
+    expect(asked).toHaveLength(1);
   });
 });
 

@@ -32,8 +32,10 @@ export interface HubOptions {
   readonly endpoint?: string | undefined;
   /** Access token; else HF_TOKEN or MODELSCOPE_API_TOKEN. */
   readonly token?: string | undefined;
-  /** Folder of downloaded files; else FETTLE_CACHE/hub, else ~/.cache/fettle/hub. */
+  /** Folder of downloaded files; else HF_HUB_CACHE, HF_HOME/hub, ~/.cache/huggingface/hub, or MODELSCOPE_CACHE. */
   readonly cacheFolder?: string | undefined;
+  /** Asks no hub; else HF_HUB_OFFLINE. */
+  readonly offline?: boolean | undefined;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** In place of the global `fetch`, for tests. */
   readonly fetch?: typeof globalThis.fetch;
@@ -51,6 +53,8 @@ export interface HubSettings {
   readonly endpointVariable: string;
   readonly tokenVariable: string;
   readonly mainBranch: string;
+  /** Address of what tells the commit of a revision, where the hub keeps commits apart. */
+  commitUrl?(endpoint: string, repository: Repository, revision: string): string;
   /** Address of the list of files, and of the next part of it. */
   listUrl(endpoint: string, repository: Repository, revision: string): string;
   /** The files of an answer. */
@@ -72,6 +76,11 @@ function requireList(value: unknown, url: string): Fields[] {
   });
 }
 
+/** A checksum in hexadecimal digits, which also serve as a file name. */
+const checksum = (value: unknown, digits: number): string | undefined => {
+  const hex = text(value)?.replace(/^sha256:/, '');
+  return hex !== undefined && hex.length === digits && /^[0-9a-f]+$/.test(hex) ? hex : undefined;
+};
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
 
@@ -81,6 +90,8 @@ const huggingface: HubSettings = {
   endpointVariable: 'HF_ENDPOINT',
   tokenVariable: 'HF_TOKEN',
   mainBranch: 'main',
+  commitUrl: (endpoint, { kind, name }, revision) =>
+    `${endpoint}/api/${kind}s/${name}/revision/${encodeURIComponent(revision)}`,
   listUrl: (endpoint, { kind, name }, revision) =>
     `${endpoint}/api/${kind}s/${name}/tree/${encodeURIComponent(revision)}?recursive=true`,
   readFiles: (answer, url) =>
@@ -88,9 +99,9 @@ const huggingface: HubSettings = {
       .filter(({ type, path }) => type === 'file' && typeof path === 'string')
       .map(({ path, size, oid, lfs }): HubFile => {
         const file = { path: path as string, bytes: Number(size) };
-        const sha256 = isFields(lfs) ? text(lfs['oid'])?.replace(/^sha256:/, '') : undefined;
+        const sha256 = isFields(lfs) ? checksum(lfs['oid'], 64) : undefined;
         if (sha256 !== undefined) return { ...file, bytes: Number((lfs as Fields)['size'] ?? size), sha256 };
-        const gitSha1 = text(oid);
+        const gitSha1 = checksum(oid, 40);
         return gitSha1 === undefined ? file : { ...file, gitSha1 };
       }),
   fileUrl: (endpoint, { kind, name }, revision, path) =>
@@ -111,7 +122,7 @@ const modelscope: HubSettings = {
       .filter(({ Type, Path }) => Type !== 'tree' && typeof Path === 'string')
       .map(({ Path, Size, Sha256 }): HubFile => {
         const file = { path: Path as string, bytes: Number(Size) };
-        const sha256 = text(Sha256);
+        const sha256 = checksum(Sha256, 64);
         return sha256 === undefined ? file : { ...file, sha256 };
       });
   },
@@ -126,4 +137,9 @@ export const hubs: Readonly<Record<HubName, HubSettings>> = { huggingface, model
 export function endpointOf(hub: HubName, { endpoint, env = process.env }: HubOptions): string {
   const { endpointVariable, defaultEndpoint } = hubs[hub];
   return (endpoint ?? env[endpointVariable] ?? defaultEndpoint).replace(/\/+$/, '');
+}
+
+/** Whether no hub may be asked. */
+export function isOffline({ offline, env = process.env }: HubOptions): boolean {
+  return offline ?? ['1', 'true', 'yes', 'on'].includes((env['HF_HUB_OFFLINE'] ?? '').toLowerCase());
 }

@@ -1,4 +1,5 @@
+export { hubCacheFolder } from './cache.ts';
 export { type DatasetPart, downloadDataset } from './dataset.ts';
-export { downloadFile, listFiles, repositoryFolder } from './download.ts';
+export { downloadFile, downloadFiles, type Listing, listFiles } from './download.ts';
 export { type HubFile, type HubName, type HubOptions, type Repository, type RepositoryKind } from './hub.ts';
-export { downloadModel } from './model.ts';
+export { downloadModel, type ModelPart, type ModelSource, withLocalModels } from './model.ts';

@@ -1,37 +1,164 @@
-/** The files of a model on a hub that Fettle reads: configuration, tokenizer, template and safetensors weights. */
-import { downloadFile, listFiles, repositoryFolder } from './download.ts';
-import { type HubFile, type HubOptions, hubs, type Repository } from './hub.ts';
+/** The models of a hub: which of their files are needed, and the folder on this machine that a name stands for. */
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
 import { FileError } from '../errors.ts';
+import { cachedSnapshot } from './cache.ts';
+import { downloadFiles, listFiles } from './download.ts';
+import { type HubFile, type HubName, type HubOptions, hubs, isOffline, type Repository } from './hub.ts';
 
 const small =
-  /(^|\/)(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template|adapter_config|fettle_template|model\.safetensors\.index)\.json$|(^|\/)(merges\.txt|chat_template\.jinja|LICENSE[^/]*|README\.md|NOTICE[^/]*)$|\.(model|tiktoken)$/i;
-const weights = /\.safetensors$/i;
+  /(^|\/)(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template|adapter_config|fettle_template|(model\.safetensors|pytorch_model\.bin)\.index)\.json$|(^|\/)(merges\.txt|chat_template\.jinja|LICENSE[^/]*|README\.md|NOTICE[^/]*)$|\.(model|tiktoken)$/i;
+/** Weights by preference: safetensors, then PyTorch's own files. */
+const weightKinds = [/\.safetensors$/i, /\.bin$/i];
+const ownWeights = /^(model|adapter_model|pytorch_model)/i;
+const shard = /-\d+-of-\d+\.(safetensors|bin)$/i;
 
 /** Which files of a model are needed: those at its top level; consolidated copies of the weights are left out. */
 export function chooseModelFiles(files: readonly HubFile[]): HubFile[] {
   const top = files.filter(({ path }) => !path.includes('/'));
-  const tensors = top.filter(({ path }) => weights.test(path));
-  const sharded = tensors.filter(({ path }) => /-\d+-of-\d+\.safetensors$/i.test(path));
-  const own = tensors.filter(({ path }) => /^(model|adapter_model)/i.test(path));
-  const chosen = sharded.length > 0 ? sharded : own.length > 0 ? own : tensors;
-  return [...top.filter(({ path }) => small.test(path)), ...chosen].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return [...top.filter(({ path }) => small.test(path)), ...chooseWeights(top)].sort((a, b) =>
+    a.path < b.path ? -1 : 1,
+  );
 }
+
+function chooseWeights(top: readonly HubFile[]): HubFile[] {
+  for (const kind of weightKinds) {
+    const tensors = top.filter(({ path }) => kind.test(path));
+    const own = tensors.filter(({ path }) => ownWeights.test(path));
+    // transformers: a single file goes before shards
+    const single = own.filter(({ path }) => /^(model|adapter_model|pytorch_model)\.\w+$/i.test(path));
+    if (single.length > 0) return single;
+    const sharded = own.filter(({ path }) => shard.test(path));
+    if (sharded.length > 0) return sharded;
+    // training_args.bin and the like are no weights
+    if (kind === weightKinds[0] && tensors.length > 0) return own.length > 0 ? own : tensors;
+  }
+  return [];
+}
+
+/** What of a model is wanted: all that is read, or only what tells its shape, its tokenizer and its template. */
+export type ModelPart = 'all' | 'without weights';
 
 /**
  * Downloads a model and returns its folder, which is a `model_name_or_path`.
- * @throws FileError `hub-no-weights` where it has no safetensors, and what `listFiles` and `downloadFile` throw.
+ * @throws FileError `hub-no-weights` where it has none that are read, and what `listFiles` and `downloadFiles` throw.
  */
 export async function downloadModel(
   name: string,
-  hub: Repository['hub'],
+  hub: HubName,
   revision: string | undefined,
   options: HubOptions = {},
+  part: ModelPart = 'all',
 ): Promise<string> {
   const repository: Repository = { hub, kind: 'model', name, revision };
-  const files = chooseModelFiles(await listFiles(repository, options));
-  if (!files.some(({ path }) => weights.test(path))) {
+  const listing = await listFiles(repository, options);
+  const chosen = chooseModelFiles(listing.files);
+  const files = part === 'all' ? chosen : chosen.filter(({ path }) => small.test(path));
+  if (part === 'all' && !files.some(({ path }) => weightKinds.some((kind) => kind.test(path)))) {
     throw new FileError('hub-no-weights', { name, hub: hubs[hub].title });
   }
-  for (const file of files) await downloadFile(repository, file, options);
-  return repositoryFolder(repository, options);
+  await downloadFiles(listing, files, options);
+  return listing.snapshot.folder;
+}
+
+/** Which hub a name without a folder stands for, and how it is asked; names as in the config. */
+export interface ModelSource {
+  /** Left out: ModelScope where USE_MODELSCOPE_HUB is set, else Hugging Face. */
+  readonly hub?: HubName | undefined;
+  readonly model_revision?: string | undefined;
+  readonly offline?: boolean | undefined;
+}
+
+/** Whether a text can be the name of a model on a hub: `name` or `organisation/name`. */
+export function isModelName(text: string): boolean {
+  return /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/.test(text) && !isAbsolute(text);
+}
+
+/** The hub that names are looked up on. */
+export function hubOf({ hub }: ModelSource, env: NonNullable<HubOptions['env']> = process.env): HubName {
+  return (
+    hub ?? (['1', 'true'].includes((env['USE_MODELSCOPE_HUB'] ?? '').toLowerCase()) ? 'modelscope' : 'huggingface')
+  );
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * The folder of a model that is given by its path or its name: the path where it is one, else the copy in the cache, without
+ * asking the hub; undefined where there is neither.
+ */
+export async function findModel(
+  nameOrPath: string,
+  source: ModelSource = {},
+  options: HubOptions = {},
+): Promise<string | undefined> {
+  if (await isThere(nameOrPath)) return nameOrPath;
+  if (!isModelName(nameOrPath)) return undefined;
+  const repository: Repository = {
+    hub: hubOf(source, options.env),
+    kind: 'model',
+    name: nameOrPath,
+    revision: source.model_revision,
+  };
+  const folder = (await cachedSnapshot(repository, options))?.folder;
+  if (folder === undefined) return undefined;
+  const needed = await Promise.all(['config.json', 'adapter_config.json'].map((file) => isThere(join(folder, file))));
+  return needed.includes(true) ? folder : undefined;
+}
+
+/**
+ * The folder of a model that is given by its path or its name, for a command: a name is brought up to date from its hub.
+ * Without a connection the copy in the cache serves. A path that leads nowhere and cannot be a name is given back as it is.
+ * @throws FileError as `downloadModel`.
+ */
+export async function fetchModel(
+  nameOrPath: string,
+  source: ModelSource = {},
+  options: HubOptions = {},
+  part: ModelPart = 'all',
+): Promise<string> {
+  if ((await isThere(nameOrPath)) || !isModelName(nameOrPath)) return nameOrPath;
+  const hubOptions: HubOptions = { ...options, offline: source.offline === true || isOffline(options) };
+  const cached = await findModel(nameOrPath, source, options);
+  if (hubOptions.offline === true && cached !== undefined) return cached;
+  try {
+    return await downloadModel(nameOrPath, hubOf(source, options.env), source.model_revision, hubOptions, part);
+  } catch (error) {
+    if (cached !== undefined && error instanceof FileError && error.code === 'hub-unreachable') return cached;
+    throw error;
+  }
+}
+
+/** The keys of a config that name models. */
+export interface ModelNames extends ModelSource {
+  readonly model_name_or_path?: string | undefined;
+  readonly adapter_name_or_path: readonly string[];
+  readonly cache_dir?: string | undefined;
+}
+
+/**
+ * A config with folders of this machine in place of the names of models, which are downloaded.
+ * @throws FileError as `fetchModel`.
+ */
+export async function withLocalModels<C extends ModelNames>(
+  config: C,
+  options: HubOptions = {},
+  part: ModelPart = 'all',
+): Promise<C> {
+  const { model_name_or_path: model, adapter_name_or_path: adapters, cache_dir: cacheFolder } = config;
+  const hubOptions = cacheFolder === undefined ? options : { ...options, cacheFolder };
+  // a revision is the base's
+  const ofAdapters: ModelSource = { ...config, model_revision: undefined };
+  const folders: string[] = [];
+  for (const name of adapters) folders.push(await fetchModel(name, ofAdapters, hubOptions, part));
+  return {
+    ...config,
+    ...(model === undefined ? {} : { model_name_or_path: await fetchModel(model, config, hubOptions, part) }),
+    adapter_name_or_path: folders,
+  };
 }

@@ -1,5 +1,8 @@
 /** Requests to a hub: repeated where the network failed, refused with one clear message where the hub did. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { FileError } from '../errors.ts';
+import { huggingFaceHome } from './cache.ts';
 import { type HubOptions, hubs, type Repository } from './hub.ts';
 
 /** Attempts of one request: enough for a short outage. */
@@ -12,6 +15,14 @@ const passing = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 async function wait(ms: number): Promise<void> {
   await new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** Whether the machine has no connection at all: waiting some seconds does not help. */
+function isWithoutNetwork(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return (
+    cause instanceof Error && 'code' in cause && ['ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH'].includes(String(cause.code))
+  );
 }
 
 function reasonOf(error: unknown): string {
@@ -44,6 +55,15 @@ export class PassingError extends Error {
   }
 }
 
+/** The access token: given, in the environment, or where Hugging Face's tools keep it after a login. */
+async function tokenFor({ hub }: Repository, { token, env = process.env }: HubOptions): Promise<string | undefined> {
+  const known = token ?? env[hubs[hub].tokenVariable];
+  if (known !== undefined || hub !== 'huggingface') return known;
+  const file = env['HF_TOKEN_PATH'] ?? join(huggingFaceHome(env), 'token');
+  const saved = await readFile(file, 'utf8').catch(() => '');
+  return saved.trim() === '' ? undefined : saved.trim();
+}
+
 /**
  * Asks a hub once.
  * @throws PassingError where asking again may help; FileError `hub-missing`, `hub-access`, `hub-status`.
@@ -55,14 +75,15 @@ export async function ask(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   const { title, tokenVariable } = hubs[repository.hub];
-  const { fetch = globalThis.fetch, env = process.env } = options;
-  const token = options.token ?? env[tokenVariable];
+  const { fetch = globalThis.fetch } = options;
+  const token = await tokenFor(repository, options);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
   let response: Response;
   try {
     response = await fetch(url, { headers: { 'user-agent': 'fettle', ...authorization, ...headers } });
   } catch (error) {
-    throw new PassingError(new FileError('hub-unreachable', { url, reason: reasonOf(error) }, { cause: error }));
+    const final = new FileError('hub-unreachable', { url, reason: reasonOf(error) }, { cause: error });
+    throw isWithoutNetwork(error) ? final : new PassingError(final);
   }
   if (response.ok || response.status === 416) return response;
   await response.body?.cancel();
@@ -90,6 +111,12 @@ export async function finally_<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+/** The address of an answer's next part. Only the hub itself is told the token, so another host's is not asked. */
+function nextPart(url: string, link: string | null): string | undefined {
+  const next = /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1];
+  return next !== undefined && new URL(next, url).origin === new URL(url).origin ? new URL(next, url).href : undefined;
+}
+
 /** An answer in JSON and the address of its next part, where it has one. */
 export async function askJson(
   url: string,
@@ -101,7 +128,7 @@ export async function askJson(
       options,
       async () => {
         const response = await ask(url, repository, options);
-        const next = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
+        const next = nextPart(url, response.headers.get('link'));
         let answer: string;
         try {
           answer = await response.text();

@@ -1,4 +1,5 @@
 /** Texts about the command line: its refusals, and the words that commands print. */
+import { formatBytes, formatDuration } from '../util/index.ts';
 
 const didYouMean = (suggestion: string | undefined): string => (suggestion ? `. Did you mean "${suggestion}"?` : '');
 
@@ -221,6 +222,9 @@ export const proofTexts = {
 /** Words of `fettle download`. */
 export const downloadTexts = {
   hub: (hub: string) => `--hub must be huggingface or modelscope, got "${hub}"`,
-  progress: (path: string, bytes: number, total: number) =>
-    `${path}: ${(bytes / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`,
+  begins: (path: string, total: number) => `downloading ${path} (${formatBytes(total)})`,
+  progress: (bytes: number, total: number, perSecond: number) =>
+    `${formatBytes(bytes)} of ${formatBytes(total)}${
+      perSecond > 0 ? `, ${formatDuration((total - bytes) / perSecond)} left` : ''
+    }`,
 };

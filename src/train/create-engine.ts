@@ -240,8 +240,8 @@ async function saveAdapter(
       modulesToSave: config.additional_target,
       useRslora: config.use_rslora,
       fanInFanOut: targetNames(config, { model }).some(({ transposed }) => transposed),
-      baseModel: baseModel(config),
-      ...tokenSettings(config, model),
+      baseModel: config.base_model_name ?? baseModel(config),
+      ...tokenSettings(config, model, newIds),
     });
   await writePeftAdapter(
     target,

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
 import { writeError } from '../formats/index.ts';
+import { withLocalModels } from '../hub/index.ts';
 import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper, type TrainEvent } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
 import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
@@ -75,7 +76,7 @@ export async function runTrainer(parts: TrainerParts): Promise<never> {
 /** Trains in this process, with the lock of the folder held. Returns what a trainer process ends with. */
 export async function serveTraining(
   { tools, versions, openSinks, openKeeper = startKeeper }: TrainerParts,
-  { folder, config, given, owner }: StartRequest,
+  { folder, config: written, given, owner }: StartRequest,
   outside: { readonly tell: (message: TrainerMessage) => void; readonly stopRequested: () => boolean },
 ): Promise<number> {
   const { tell, stopRequested } = outside;
@@ -85,6 +86,8 @@ export async function serveTraining(
     const lock = await acquireRunLock(folder, owner ?? undefined);
     try {
       keeper = await openKeeper(folder, owner ?? undefined);
+      // The command line has done so, and shown it; a program that calls `train` may name a model on a hub too.
+      const config = await withLocalModels(written);
       const hear = (event: TrainEvent) => tell({ type: 'event', event });
       if (!config.do_train) {
         const context = { config, threads: config.threads ?? availableParallelism(), startedAt: new Date(), say: hear };

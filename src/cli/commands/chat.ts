@@ -4,7 +4,7 @@ import { openGenerator } from '../../generate/index.ts';
 import { chatTexts } from '../../messages/cli.ts';
 import { ChatSession } from '../chat-session.ts';
 import { type Command, configUsage } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
 
 /** A line that ends so goes on in the next one. */
@@ -16,7 +16,7 @@ export const command: Command = {
   notes: [chatTexts.help],
   async run(context) {
     const { out, err, input } = context;
-    const { config } = loadCommandConfig(context, ['model_name_or_path']);
+    const { config } = await openCommandConfig(context, ['model_name_or_path']);
     const generator = await openGenerator(config);
     const isTty = input.isTTY === true && out.isTty;
     const session = new ChatSession(generator, (text) => out.write(text));

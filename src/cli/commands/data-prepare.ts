@@ -2,7 +2,7 @@
 import { prepareData, requireModelTemplate } from '../../data/index.ts';
 import { prepareTexts } from '../../messages/cli.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { openDataCommand, printNotices } from '../data-arguments.ts';
 
 export const command: Command = {
@@ -10,7 +10,7 @@ export const command: Command = {
   flags: [jsonFlag],
   notes: ['Training with the same tokenized_path uses it where data, settings, tokenizer and template are the same.'],
   async run(context) {
-    loadCommandConfig(context, ['model_name_or_path', 'dataset', 'tokenized_path']);
+    await openCommandConfig(context, ['model_name_or_path', 'dataset', 'tokenized_path'], 'without weights');
     const { config, text } = await openDataCommand(context);
     await requireModelTemplate(config, text);
     const { notices, ...summary } = await prepareData(config.tokenized_path!, config, text.encoder);

@@ -3,7 +3,7 @@ import { exportModel, type ExportModelOptions } from '../../export/index.ts';
 import { exportTexts } from '../../messages/cli.ts';
 import { formatBytes, formatCount } from '../../util/index.ts';
 import { configUsage, jsonFlag, type Command } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { ProgressLine } from '../progress.ts';
 
 /** `infer_dtype` -> the name that safetensors has for it. */
@@ -21,7 +21,7 @@ export const command: Command = {
     '  fettle export model_name_or_path=models/base adapter_name_or_path=saves/run export_dir=models/merged',
   ],
   async run(context) {
-    const { config } = loadCommandConfig(context, ['model_name_or_path', 'export_dir']);
+    const { config } = await openCommandConfig(context, ['model_name_or_path', 'export_dir']);
     const json = context.options['json'] === true;
     const progress = new ProgressLine(json ? context.err : context.out);
     const dtype = storedDtypes[config.infer_dtype];

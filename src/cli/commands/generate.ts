@@ -2,7 +2,7 @@
 import { ConfigError } from '../../errors.ts';
 import { type Answer, type Generator, openGenerator } from '../../generate/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { readMessages } from '../messages-file.ts';
 
 const forms = ['prompt', 'messages', 'raw', 'promptIds'] as const;
@@ -52,7 +52,7 @@ export const command: Command = {
     const given = forms.filter((form) => options[form] !== undefined);
     if (given.length === 0) throw new ConfigError('flag-missing', { command, flags: forms.map(flagOf) });
     if (given.length > 1) throw new ConfigError('flags-exclude', { command, flags: given.map(flagOf) });
-    const { config } = loadCommandConfig(context, ['model_name_or_path']);
+    const { config } = await openCommandConfig(context, ['model_name_or_path']);
     const json = options['json'] === true;
     const generator = await openGenerator(config);
     let answer: Answer;

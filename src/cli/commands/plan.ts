@@ -3,7 +3,7 @@ import { planLabels, planTexts } from '../../messages/cli.ts';
 import { planTraining } from '../../train/index.ts';
 import { formatBytes } from '../../util/index.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { planValue } from '../train-view.ts';
 
 export const command: Command = {
@@ -12,7 +12,7 @@ export const command: Command = {
   notes: ['Without a data set the plan is that of full rows of cutoff_len tokens.'],
   async run(context) {
     const { out, err, options } = context;
-    const { config, given } = loadCommandConfig(context, ['model_name_or_path']);
+    const { config, given } = await openCommandConfig(context, ['model_name_or_path']);
     const timed = options['time'] === true;
     if (timed && config.dataset.length === 0) err.line(err.style('yellow', planTexts.noData));
     const plan = await planTraining(config, {

@@ -4,7 +4,7 @@ import { type FettleConfig, trainingNeeds } from '../../config/index.ts';
 import { trainTexts } from '../../messages/cli.ts';
 import { train } from '../../train/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
-import { loadCommandConfig } from '../config-arguments.ts';
+import { openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
 import { TrainView } from '../train-view.ts';
 
@@ -47,7 +47,7 @@ export const command: Command = {
     '  fettle train train.yaml learning_rate=1e-4 output_dir=saves/second',
   ],
   async run(context) {
-    const { config, given } = loadCommandConfig(context, trainingNeeds);
+    const { config, given } = await openCommandConfig(context, trainingNeeds);
     const json = context.options['json'] === true;
     const people = json ? context.err : context.out;
     const detach = context.options['detach'] === true || config.detach;

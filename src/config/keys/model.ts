@@ -6,12 +6,33 @@ const key = keysOf('Model');
 const useBnb = 'Use bnb';
 
 export const modelKeys = {
-  model_name_or_path: key(text.optional(), 'Folder of the base model: config.json, weights, tokenizer.', {
-    resume: 'content',
+  model_name_or_path: key(
+    text.optional(),
+    'Folder of the base model (config.json, weights, tokenizer), or its name on a hub, which downloads it.',
+    {
+      resume: 'content',
+    },
+  ),
+  model_revision: key(text.optional(), 'Branch, tag or commit of a base model that is named on a hub.', {
+    resume: 'free',
+    defaultText: "the hub's main branch",
+  }),
+  hub: key(z.enum(['huggingface', 'modelscope']).optional(), 'Hub on which names of models are looked up.', {
+    resume: 'free',
+    defaultText: 'huggingface; modelscope where USE_MODELSCOPE_HUB is 1',
+    aliases: { hf: 'huggingface', ms: 'modelscope' },
+  }),
+  offline: key(z.boolean().optional(), 'Ask no hub: names of models stand for what the cache holds.', {
+    resume: 'free',
+    defaultText: 'as HF_HUB_OFFLINE says',
+  }),
+  cache_dir: key(text.optional(), 'Folder of downloaded models.', {
+    resume: 'free',
+    defaultText: "those of the hubs' own tools: HF_HUB_CACHE, HF_HOME, MODELSCOPE_CACHE",
   }),
   adapter_name_or_path: key(
     textList.default([]),
-    'Folders of PEFT LoRA adapters. All but the last are merged; the last is continued, or merged too where create_new_adapter is true.',
+    'Folders of PEFT LoRA adapters, or their names on a hub. All but the last are merged; the last is continued, or merged too where create_new_adapter is true.',
     { resume: 'content' },
   ),
   quantization_bit: key(
