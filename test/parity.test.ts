@@ -31,7 +31,11 @@ import {
 
 const tolerance = { logits: 1e-4, gradients: 1e-5, losses: 1e-4, final: 1e-4 };
 
-const plans = { whole: { kind: 'whole' }, segmented: { kind: 'segmented', layersPerSegment: 1 } } as const;
+const plans = {
+  whole: { kind: 'whole' },
+  segmented: { kind: 'segmented', layersPerSegment: 1 },
+  'finely cut': { kind: 'segmented', layersPerSegment: 1, tokensAtOnce: 5, headBytes: 1024, keptIn: 'disk' },
+} as const;
 
 describe.each(parityCases())('%s', (name) => {
   const golden = readParityGolden(name);
@@ -150,13 +154,13 @@ describe.each(parityCases())('%s', (name) => {
     }
   });
 
-  it.each(['whole', 'segmented'] as const)('LoRA gradients, %s plan', async (plan) => {
+  it.each(['whole', 'segmented', 'finely cut'] as const)('LoRA gradients, %s plan', async (plan) => {
     await expectGradients(recordedLora(opened, golden), plan, golden.lora, (_, actual, { data }) =>
       relativeDifference(actual, decodeBase64Floats(data)),
     );
   });
 
-  it.each(['whole', 'segmented'] as const)('full gradients, %s plan', async (plan) => {
+  it.each(['whole', 'segmented', 'finely cut'] as const)('full gradients, %s plan', async (plan) => {
     await expectGradients(fullMethod(opened.model, opened.stored), plan, golden.full, fromDigest);
   });
 

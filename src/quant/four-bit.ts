@@ -18,34 +18,39 @@ export interface FourBitTensor {
   readonly absmax: Float32Array;
 }
 
+/** Cells from -1 to 1 in which at most one bound lies: the closest two are 0.005 apart. */
+const cells = 1024;
+
 interface Ladder {
-  /** The middles between neighbouring values, ascending. */
+  /** The middles between neighbouring values, ascending; the last one is infinite. */
   readonly bounds: Float32Array;
   /** The code of each value, ascending by value. */
   readonly order: Uint8Array;
+  /** For each cell, the number of bounds below its beginning. */
+  readonly first: Uint8Array;
 }
 
 function makeLadder(type: FourBitType): Ladder {
   const values = fourBitValues[type];
   const order = Uint8Array.from([...values.keys()].sort((a, b) => values[a]! - values[b]! || a - b));
-  const bounds = Float32Array.from({ length: order.length - 1 }, (_, i) => {
-    return Math.fround(values[order[i]!]! + values[order[i + 1]!]!) / 2;
+  const bounds = Float32Array.from({ length: order.length }, (_, i) =>
+    i + 1 < order.length ? Math.fround(values[order[i]!]! + values[order[i + 1]!]!) / 2 : Infinity,
+  );
+  const first = Uint8Array.from({ length: cells + 1 }, (_, cell) => {
+    const begin = (2 * cell) / cells - 1;
+    return bounds.findIndex((bound) => bound >= begin);
   });
-  return { bounds, order };
+  return { bounds, order, first };
 }
 
 const ladders: Readonly<Record<FourBitType, Ladder>> = { nf4: makeLadder('nf4'), fp4: makeLadder('fp4') };
 
-function codeOf(value: number, { bounds, order }: Ladder): number {
-  // the number of bounds below the value; not-a-number is above all
-  let low = 0;
-  let high = bounds.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (bounds[middle]! >= value) high = middle;
-    else low = middle + 1;
-  }
-  return order[low]!;
+function codeOf(value: number, { bounds, order, first }: Ladder): number {
+  // not-a-number is above all bounds
+  if (value !== value) return order[order.length - 1]!;
+  // the number of bounds below the value
+  const below = first[Math.floor((value + 1) * (cells / 2))]!;
+  return order[bounds[below]! < value ? below + 1 : below]!;
 }
 
 function largestMagnitude(values: Float32Array, begin: number, end: number): number {

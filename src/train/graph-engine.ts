@@ -6,13 +6,13 @@ import { type CompileOptions, float32, type TensorValue } from '../runtime/index
 import type { Trainable, TuningMethod } from '../tuning/index.ts';
 import { batchFeeds, dropoutMask } from './batch-feeds.ts';
 import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
+import type { PlanForm } from './plan-form.ts';
 import { segmentedPlan } from './segmented-plan.ts';
 import { gradientOutput, lossOutput, type StepPlan } from './step-plan.ts';
-import { evaluationPlan, wholePlan } from './whole-plan.ts';
+import { wholePlan } from './whole-plan.ts';
 
 export interface GraphEngineOptions extends CompileOptions {
-  /** One program, or one per group of layers. */
-  readonly plan: { readonly kind: 'whole' } | { readonly kind: 'segmented'; readonly layersPerSegment: number };
+  readonly plan: PlanForm;
   /** Seed of start values. */
   readonly seed: number;
   /** Values that take the place of the start values, by trainable name (a continued adapter, a checkpoint). */
@@ -44,8 +44,7 @@ export async function createGraphEngine(
   const plan: StepPlan =
     options.plan.kind === 'whole'
       ? wholePlan(model, method, locate, options)
-      : segmentedPlan(model, method, locate, options, options.plan.layersPerSegment);
-  const evaluation = evaluationPlan(model, method, locate, options);
+      : segmentedPlan(model, method, locate, options, options.plan);
 
   return {
     parameters,
@@ -70,12 +69,9 @@ export async function createGraphEngine(
     evaluate: async (batch: readonly Sequence[]): Promise<LossSums> => {
       const { feeds, labelled, weightSum } = batchFeeds(batch, model, method);
       if (labelled === 0) return { lossSum: 0, weightSum: 0 };
-      return { lossSum: await evaluation.loss({ ...feeds, ...trainableFeeds }), weightSum };
+      return { lossSum: await plan.loss({ ...feeds, ...trainableFeeds }), weightSum };
     },
-    release: async () => {
-      await plan.release();
-      await evaluation.release();
-    },
+    release: () => plan.release(),
   };
 }
 

@@ -2,7 +2,7 @@
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { buildSegments } from './segmented-plan.ts';
+import { segmentBodies, segmentOf } from './segments.ts';
 import { takesReadWeights } from './shared-program.ts';
 import { wholeOutputs } from './whole-plan.ts';
 
@@ -56,7 +56,8 @@ export function memoryOf(
     // results are copied once more on their way into JavaScript
     activations = g.peakBytes(outputs, bindings) + values * 4 + masks;
   } else {
-    const segments = buildSegments(model, method, plan.layersPerSegment);
+    const bodies = segmentBodies(model, method, plan.layersPerSegment);
+    const segments = bodies.map((body, i) => segmentOf(body, i === bodies.length - 1, method));
     const graphs = segments.flatMap(({ forward, backward }) =>
       [forward, backward].filter((graph) => graph !== undefined),
     );

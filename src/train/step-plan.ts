@@ -26,6 +26,8 @@ export interface StepPlan {
     collect: Collect,
     onProgress?: (fraction: number) => void,
   ): Promise<void>;
+  /** The loss alone, forward and without dropout. */
+  loss(feeds: Readonly<Record<string, TensorValue>>): Promise<number>;
   release(): Promise<void>;
 }
 

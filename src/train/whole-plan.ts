@@ -2,7 +2,7 @@
 import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
-import { compile, type CompileOptions, type Program, type TensorValue, type WeightLocator } from '../runtime/index.ts';
+import { compile, type CompileOptions, type Program, type WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
@@ -20,7 +20,7 @@ export function wholeOutputs(model: Model, method: TuningMethod): Record<string,
   return outputs;
 }
 
-/** Builds the whole plan; the program is compiled at the first step. */
+/** Builds the whole plan; its programs are compiled when they are first needed. */
 export function wholePlan(
   model: Model,
   method: TuningMethod,
@@ -28,6 +28,7 @@ export function wholePlan(
   options: CompileOptions,
 ): StepPlan {
   let program: Promise<Program> | undefined;
+  let evaluation: Promise<Program> | undefined;
   return {
     kind: 'whole',
     step: async (feeds, _feedsFor, collect) => {
@@ -35,30 +36,20 @@ export function wholePlan(
       const results = await (await program).run(feeds);
       for (const [name, value] of Object.entries(results)) collect(name, value);
     },
-    release: async () => {
-      await (await program)?.release();
-      program = undefined;
-    },
-  };
-}
-
-/** Forward and loss only, without dropout. */
-export function evaluationPlan(
-  model: Model,
-  method: TuningMethod,
-  locate: WeightLocator,
-  options: CompileOptions,
-): { loss(feeds: Readonly<Record<string, TensorValue>>): Promise<number>; release(): Promise<void> } {
-  let program: Promise<Program> | undefined;
-  return {
     loss: async (feeds) => {
-      program ??= compile({ [lossOutput]: buildLoss(model, method.source(false), model.layerCount) }, locate, options);
-      const results = await (await program).run(feeds);
+      evaluation ??= compile(
+        { [lossOutput]: buildLoss(model, method.source(false), model.layerCount) },
+        locate,
+        options,
+      );
+      const results = await (await evaluation).run(feeds);
       return (results[lossOutput]!.data as Float32Array)[0]!;
     },
     release: async () => {
       await (await program)?.release();
+      await (await evaluation)?.release();
       program = undefined;
+      evaluation = undefined;
     },
   };
 }

@@ -1,0 +1,109 @@
+/** Programs of segments: equal ones are kept and shared, others are made, run and released in turn. */
+import * as g from '../graph/index.ts';
+import { lowerGraph, type LoweredGraph } from '../onnx/index.ts';
+import {
+  collectGarbage,
+  compileLowered,
+  type CompileOptions,
+  type TensorValue,
+  type WeightLocator,
+} from '../runtime/index.ts';
+import { numberGraph, type NumberedGraph, SharedProgram, takesReadWeights } from './shared-program.ts';
+import type { Outputs } from './segments.ts';
+
+type Values = Record<string, TensorValue>;
+
+/** Results that may pile up before the collector is called. */
+const garbageBytes = 48e6;
+
+/** A segment's graph of one direction. */
+export interface SegmentGraph {
+  readonly outputs: Outputs;
+  readonly numbered: NumberedGraph;
+  readonly shareable: boolean;
+  /** What it must be given. */
+  readonly inputs: readonly g.Node<'input'>[];
+  readonly names: readonly string[];
+  lowered: LoweredGraph | undefined;
+}
+
+/** A graph that is ready to run, until it is closed. */
+export interface OpenSegment {
+  run(feeds: Readonly<Values>): Promise<Values>;
+  close(): Promise<void>;
+}
+
+export class SegmentPrograms {
+  private readonly shared = new Map<string, Promise<SharedProgram>>();
+  private readonly signatures = new Map<string, number>();
+  private readonly locate: WeightLocator;
+  private readonly options: CompileOptions;
+  private garbage = 0;
+
+  constructor(locate: WeightLocator, options: CompileOptions) {
+    this.locate = locate;
+    this.options = options;
+  }
+
+  /** Prepares a graph. Call it for all graphs before the first run: what is alone is not kept. */
+  prepare(outputs: Outputs): SegmentGraph {
+    const numbered = numberGraph(outputs);
+    const shareable = takesReadWeights(Object.values(outputs));
+    const { signature } = numbered;
+    this.signatures.set(signature, (this.signatures.get(signature) ?? 0) + 1);
+    const inputs = inputsOf(outputs);
+    return {
+      numbered,
+      shareable,
+      inputs,
+      names: inputs.map((node) => node.attributes.name),
+      lowered: undefined,
+      outputs,
+    };
+  }
+
+  /** Makes the graph's program, or takes the one that it shares. */
+  async open(graph: SegmentGraph): Promise<OpenSegment> {
+    const { signature } = graph.numbered;
+    if (graph.shareable && this.signatures.get(signature)! > 1) {
+      let program = this.shared.get(signature);
+      if (!program) {
+        program = SharedProgram.create(graph.numbered, this.locate, this.options);
+        this.shared.set(signature, program);
+      }
+      const ready = await program;
+      return { run: async (feeds) => this.counted(await ready.run(graph.numbered, feeds)), close: async () => {} };
+    }
+    graph.lowered ??= lowerGraph(graph.outputs, this.options.device === 'webgpu' ? 'webgpu' : 'cpu');
+    const program = await compileLowered(graph.lowered, this.locate, this.options);
+    return { run: async (feeds) => this.counted(await program.run(feeds)), close: () => program.release() };
+  }
+
+  /** Runs a graph once. */
+  async run(graph: SegmentGraph, feeds: Readonly<Values>): Promise<Values> {
+    const program = await this.open(graph);
+    try {
+      return await program.run(feeds);
+    } finally {
+      await program.close();
+    }
+  }
+
+  private counted(results: Values): Values {
+    for (const { data } of Object.values(results)) this.garbage += data.byteLength;
+    if (this.garbage > garbageBytes) {
+      collectGarbage();
+      this.garbage = 0;
+    }
+    return results;
+  }
+
+  async release(): Promise<void> {
+    for (const program of this.shared.values()) await (await program).release();
+    this.shared.clear();
+  }
+}
+
+function inputsOf(outputs: Outputs): g.Node<'input'>[] {
+  return g.reachableNodes(Object.values(outputs)).filter((node): node is g.Node<'input'> => node.op === 'input');
+}

@@ -1,0 +1,94 @@
+/**
+ * The loss graph cut between groups of layers into forward and backward graphs: pure graph work, nothing is run here.
+ * `layer-stages.ts` cuts a layer further.
+ */
+import { gradients } from '../autodiff/index.ts';
+import * as g from '../graph/index.ts';
+import type { Model } from '../models/index.ts';
+import type { TuningMethod } from '../tuning/index.ts';
+import { buildLoss } from './loss-graph.ts';
+import { gradientOutput, lossOutput, trainableNodes } from './step-plan.ts';
+
+/** A graph's outputs by name. */
+export type Outputs = Readonly<Record<string, g.Node>>;
+
+/** A segment's input and output at the cut below and above it, and the gradients that arrive and leave there. */
+export const borderNames = { input: 'x', output: 'y', arriving: 'dy', leaving: 'dx' } as const;
+
+/** One stretch of the loss graph between two cuts. */
+export interface SegmentBody {
+  /** Its input; undefined for the first segment, which begins with token ids. */
+  readonly start: g.Node | undefined;
+  readonly end: g.Node;
+  /** Whether a gradient is wanted at its input: something below moves. */
+  readonly below: boolean;
+  /** Whether anything in it or below it moves. */
+  readonly moves: boolean;
+}
+
+/** Outputs of a segment's programs. */
+export interface Segment {
+  /** The last one's is the loss, which its backward program gives too: training runs that alone. */
+  readonly forward: Outputs;
+  /** Undefined where nothing below its end moves. */
+  readonly backward: Outputs | undefined;
+}
+
+/** Cuts the loss graph: embedding, groups of layers, head and loss. */
+export function segmentBodies(
+  model: Model,
+  method: TuningMethod,
+  layersPerSegment: number,
+  training = true,
+): SegmentBody[] {
+  const loss = buildLoss(model, method.source(training), layersPerSegment);
+  const cuts = g.cutNodes([loss]);
+  const bodies = [...cuts, loss].map((end, i) => {
+    const cut = cuts[i - 1];
+    if (!cut) return { end, start: undefined };
+    const start = g.input(borderNames.input, cut.dtype, cut.shape);
+    const [body] = g.substitute([end], new Map([[cut, start]]));
+    return { end: body!, start };
+  });
+  const firstMoved = bodies.findIndex(({ end }) => trainableNodes([end], method).size > 0);
+  return bodies.map((body, i) => ({
+    ...body,
+    below: firstMoved >= 0 && i > firstMoved,
+    moves: firstMoved >= 0 && i >= firstMoved,
+  }));
+}
+
+/** Gradients of `seeds` as outputs: those of the moved tensors by name, and those of `borders` by the names given. */
+export function gradientOutputs(
+  seeds: Parameters<typeof gradients>[0],
+  borders: Readonly<Record<string, g.Node>>,
+  method: TuningMethod,
+): Record<string, g.Node> {
+  const moved = trainableNodes(
+    seeds.map(({ output }) => output),
+    method,
+  );
+  const names = [...Object.keys(borders), ...[...moved.keys()].map(gradientOutput)];
+  const flows = gradients(seeds, [...Object.values(borders), ...moved.values()]);
+  return Object.fromEntries(
+    names.flatMap((name, i): [string, g.Node][] => {
+      const flow = flows[i];
+      return flow ? [[name, flow]] : [];
+    }),
+  );
+}
+
+/** The programs of one segment; the last one's begins with the loss. */
+export function segmentOf({ start, end, below, moves }: SegmentBody, isLast: boolean, method: TuningMethod): Segment {
+  const forward = { [isLast ? lossOutput : borderNames.output]: end };
+  if (!moves) return { forward, backward: isLast ? forward : undefined };
+  const seed = isLast ? g.constant([1], [1, 1]) : g.input(borderNames.arriving, end.dtype, end.shape);
+  const borders = start && below ? { [borderNames.leaving]: start } : {};
+  return {
+    forward,
+    backward: {
+      ...(isLast ? forward : {}),
+      ...gradientOutputs([{ output: end, seed }], borders, method),
+    },
+  };
+}

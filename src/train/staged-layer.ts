@@ -1,0 +1,172 @@
+/** Runs layers, whole or cut around their attention with a few tokens at a time. */
+import type { TensorValue } from '../runtime/index.ts';
+import { type LayerStages, type Stage, stageNames } from './layer-stages.ts';
+import type { SegmentGraph, SegmentPrograms } from './segment-programs.ts';
+import { borderNames, type Segment } from './segments.ts';
+import type { Collect } from './step-plan.ts';
+
+type Values = Record<string, TensorValue>;
+
+/** What a pass gives its layers. */
+export interface PassContext {
+  readonly feeds: Readonly<Values>;
+  /** Feeds (dropout masks) by name that are only made when they are needed. */
+  readonly feedsFor: (names: readonly string[]) => Values;
+  readonly collect: Collect;
+  /** Called after each program. */
+  readonly onRun: () => void;
+}
+
+/** One stretch between two cuts. */
+export interface LayerRunner {
+  /** Programs that the two passes run. */
+  readonly runs: { readonly forward: number; readonly backward: number };
+  /** Gives the output; the head gives none, and its loss is collected. */
+  forward(x: TensorValue | undefined, context: PassContext): Promise<TensorValue | undefined>;
+  /** Gives the gradient at x where one is wanted. */
+  backward(
+    x: TensorValue | undefined,
+    arriving: TensorValue | undefined,
+    context: PassContext,
+  ): Promise<TensorValue | undefined>;
+}
+
+/** A segment with a program for each direction. */
+export function wholeSegment(programs: SegmentPrograms, segment: Segment): LayerRunner {
+  const forward = programs.prepare(segment.forward);
+  const backward = segment.backward && programs.prepare(segment.backward);
+  const run = async (graph: SegmentGraph, extra: Values, { feeds, feedsFor, onRun }: PassContext): Promise<Values> => {
+    const results = await programs.run(graph, { ...feeds, ...extra, ...feedsFor(graph.names) });
+    onRun();
+    return results;
+  };
+  return {
+    runs: { forward: 1, backward: backward ? 1 : 0 },
+    forward: async (x, context) => {
+      const results = await run(forward, x ? { [borderNames.input]: x } : {}, context);
+      collectAll(results, [borderNames.output], context);
+      return results[borderNames.output];
+    },
+    backward: async (x, arriving, context) => {
+      if (!backward) return undefined;
+      const given = {
+        ...(x ? { [borderNames.input]: x } : {}),
+        ...(arriving ? { [borderNames.arriving]: arriving } : {}),
+      };
+      const results = await run(backward, given, context);
+      collectAll(results, [borderNames.leaving], context);
+      return results[borderNames.leaving];
+    },
+  };
+}
+
+/** A layer whose parts before and behind its attention run on at most `tokensAtOnce` tokens at a time. */
+export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, tokensAtOnce: number): LayerRunner {
+  const prepare = ({ forward, backward }: Stage) => ({
+    forward: programs.prepare(forward),
+    backward: backward && programs.prepare(backward),
+  });
+  const before = prepare(stages.before);
+  const mixing = prepare(stages.mixing);
+  const behind = prepare(stages.behind);
+
+  /** One program over stretches of tokens; results of [N, ...] are put together, others collected. */
+  const inStretches = async (graph: SegmentGraph, given: Values, context: PassContext): Promise<Values> => {
+    const all = { ...context.feeds, ...given, ...context.feedsFor(graph.names) };
+    const tokens = given[borderNames.input]!.shape[0]!;
+    const count = Math.ceil(tokens / tokensAtOnce);
+    const whole: Values = {};
+    const program = await programs.open(graph);
+    try {
+      for (let part = 0; part < count; part++) {
+        const begin = Math.floor((tokens * part) / count);
+        const end = Math.floor((tokens * (part + 1)) / count);
+        const results = await program.run(count === 1 ? all : { ...all, ...rowsOf(graph, all, begin, end) });
+        for (const [name, value] of Object.entries(results)) {
+          if (graph.outputs[name]!.shape[0] !== 'N') context.collect(name, value);
+          else if (count === 1) whole[name] = value;
+          else putRows(whole, name, value, tokens, begin);
+        }
+      }
+    } finally {
+      await program.close();
+    }
+    context.onRun();
+    return whole;
+  };
+  const atOnce = async (graph: SegmentGraph, given: Values, context: PassContext): Promise<Values> => {
+    const results = await programs.run(graph, { ...context.feeds, ...given, ...context.feedsFor(graph.names) });
+    context.onRun();
+    return results;
+  };
+
+  return {
+    runs: { forward: 3, backward: before.backward ? 5 : behind.backward ? 3 : 0 },
+    forward: async (x, context) => {
+      const given = { [borderNames.input]: x! };
+      const mixed = await inStretches(before.forward, given, context);
+      const attended = await atOnce(mixing.forward, mixed, context);
+      const results = await inStretches(behind.forward, { ...given, ...attended }, context);
+      return results[borderNames.output]!;
+    },
+    backward: async (x, arriving, context) => {
+      if (!behind.backward) return undefined;
+      const given = { [borderNames.input]: x! };
+      const mixed = await inStretches(before.forward, given, context);
+      const attended = await atOnce(mixing.forward, mixed, context);
+      const upper = await inStretches(
+        behind.backward,
+        { ...given, ...attended, [borderNames.arriving]: arriving! },
+        context,
+      );
+      if (!before.backward) return upper[borderNames.leaving];
+      const { [borderNames.leaving]: past, ...gradients } = upper;
+      const middle = await atOnce(mixing.backward!, { ...mixed, ...gradients }, context);
+      const inner: Values = {};
+      stages.mixed.forEach((_, i) => {
+        const name = stageNames.gradientOf(stageNames.mixed(i));
+        if (middle[name]) inner[name] = middle[name];
+      });
+      collectAll(middle, Object.keys(inner), context);
+      const lower = await inStretches(
+        before.backward,
+        { ...given, ...inner, ...(past ? { [borderNames.arriving]: past } : {}) },
+        context,
+      );
+      return lower[borderNames.leaving];
+    },
+  };
+}
+
+function collectAll(results: Values, except: readonly string[], { collect }: PassContext): void {
+  for (const [name, value] of Object.entries(results)) if (!except.includes(name)) collect(name, value);
+}
+
+/** Rows `begin` to `end` of all that a graph takes by token. */
+function rowsOf(graph: SegmentGraph, values: Readonly<Values>, begin: number, end: number): Values {
+  const rows: Values = {};
+  for (const node of graph.inputs) {
+    if (node.shape[0] !== 'N') continue;
+    const { name } = node.attributes;
+    const { dtype, shape, data } = values[name]!;
+    const width = data.length / shape[0]!;
+    rows[name] = { dtype, shape: [end - begin, ...shape.slice(1)], data: data.subarray(begin * width, end * width) };
+  }
+  return rows;
+}
+
+function putRows(
+  whole: Values,
+  name: string,
+  { dtype, shape, data }: TensorValue,
+  tokens: number,
+  begin: number,
+): void {
+  const width = data.length / shape[0]!;
+  const target = (whole[name] ??= {
+    dtype,
+    shape: [tokens, ...shape.slice(1)],
+    data: new Float32Array(tokens * width),
+  });
+  (target.data as Float32Array).set(data as Float32Array, begin * width);
+}
