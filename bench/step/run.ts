@@ -2,7 +2,7 @@
  * The training step, side by side with transformers + PEFT on torch, alternating in one run.
  *
  *   npx tsx bench/step/run.ts --python PYTHON [--shape 135m|1.1b] [--steps 7] [--dtype F32|BF16]
- *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--layers-per-segment 1] [--prepack] [--cache FOLDER] [--output FILE.json]
+ *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--layers-per-segment 1] [--prepack] [--compute float32|int8|int8_careful] [--cache FOLDER] [--output FILE.json]
  *
  * PYTHON is an interpreter with bench/requirements.txt. Run it alone: the figures are ratios, but a busy machine widens them.
  */
@@ -34,6 +34,7 @@ const { values: options } = parseArgs({
     output: { type: 'string' },
     'layers-per-segment': { type: 'string', default: '1' },
     prepack: { type: 'boolean', default: false },
+    compute: { type: 'string', default: 'float32' },
   },
 });
 
@@ -56,7 +57,10 @@ function randomBatch(number: number): Batch {
 
 const model = await benchModel(shape, options.dtype as 'F32' | 'BF16', options.cache);
 const ourScript = buildOurStep();
-const ourOptions = ['--layers-per-segment', options['layers-per-segment'], ...(options.prepack ? ['--prepack'] : [])];
+const ourOptions = [
+  ...['--layers-per-segment', options['layers-per-segment'], '--compute', options.compute],
+  ...(options.prepack ? ['--prepack'] : []),
+];
 const machine = describeMachine();
 const batches = Array.from({ length: Number(options.steps) }, (_, i) => randomBatch(i));
 const comparisons: Comparison[] = [];
@@ -64,7 +68,7 @@ for (const pair of (options.pairs ?? defaultPairs).split(',')) {
   const [plan, variant] = pair.split(':') as [OurPlan, PeerVariant];
   process.stderr.write(`${shape}: ${plan} against torch ${variant}\n`);
   const ours = await StepProcess.start(
-    `fettle ${plan}`,
+    `fettle ${plan}${options.compute === 'float32' ? '' : ` ${options.compute}`}`,
     ourCommand(ourScript, model, plan, ourOptions),
     ourEnvironment,
   );

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { openModelFolder } from '../../src/checkpoint/index.ts';
+import { type IntegerForm, openModelFolder } from '../../src/checkpoint/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
 import { loraMethod, targetModules } from '../../src/tuning/index.ts';
@@ -19,10 +19,12 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '2' },
     'layers-per-segment': { type: 'string', default: '1' },
     prepack: { type: 'boolean', default: false },
+    compute: { type: 'string', default: 'float32' },
   },
 });
 
-const folder = await openModelFolder(options.model!);
+const form = options.compute === 'float32' ? undefined : (options.compute as IntegerForm);
+const folder = await openModelFolder(options.model!, undefined, form);
 const rank = Number(options.rank);
 const method = loraMethod(folder.model, folder.stored, {
   dropout: 0,

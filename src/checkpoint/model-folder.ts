@@ -10,8 +10,16 @@ import {
   type TensorEntry,
   withModelNames,
 } from '../formats/index.ts';
+import type { QuantizedLayout } from '../graph/index.ts';
 import { type Model, readModel } from '../models/index.ts';
 import type { WeightLocator } from '../runtime/index.ts';
+import {
+  addCodeLocations,
+  integerHead,
+  integerProducts,
+  integerQuantization,
+  type IntegerForm,
+} from './integer-weights.ts';
 import { publishedCodes } from './published-codes.ts';
 import { type CodeLocations, layoutFor, quantizableWeights, type Quantization } from './quantization.ts';
 import { quantizedTensors } from './quantized-cache.ts';
@@ -38,10 +46,15 @@ const dtypes: Partial<Record<StoredDtype, FloatWeight['dtype']>> = {
 /**
  * Opens a folder with `config.json` and safetensors; reads headers only. Weights that the folder holds in codes stay so.
  * @param quantization keeps the weights of linear modules in codes, made when the weights are opened.
+ * @param form takes their products in integers, of bytes that are made then too.
  * @throws FormatError where a parameter is missing, has another shape or a dtype that is no float; UnsupportedError for
  *   a model type or setting that is not known.
  */
-export async function openModelFolder(folder: string, quantization?: Quantization): Promise<ModelFolder> {
+export async function openModelFolder(
+  folder: string,
+  quantization?: Quantization,
+  form?: IntegerForm,
+): Promise<ModelFolder> {
   const configFile = join(folder, 'config.json');
   const model = readModel(configFile, await readJsonObject(configFile));
   const checkpoint = withModelNames(await openCheckpoint(folder));
@@ -50,6 +63,7 @@ export async function openModelFolder(folder: string, quantization?: Quantizatio
   const quantizable = quantizableWeights(model);
   const codes: CodeLocations = new Map();
   const entries: TensorEntry[] = [];
+  const how = form ? integerQuantization : quantization;
   for (const { name, shape } of model.parameters) {
     const entry = checkpoint.tensors.get(name);
     if (!entry) {
@@ -58,7 +72,9 @@ export async function openModelFolder(folder: string, quantization?: Quantizatio
     }
     const published = quantizable.all.has(name) && (await publishedCodes(checkpoint, name, linearShape(shape), codes));
     if (published) {
-      stored.set(name, published);
+      if (form && published.dtype !== 'int8') throw new UnsupportedError('integers-of-four-bits', { folder });
+      const integer = form && { ...integerProducts(form), bothWays: false };
+      stored.set(name, published.dtype === 'int8' && integer ? { ...published, integer } : published);
       continue;
     }
     if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
@@ -78,18 +94,25 @@ export async function openModelFolder(folder: string, quantization?: Quantizatio
         allowed: Object.keys(dtypes),
       });
     }
-    if (quantization && quantizable.ours.has(name)) {
-      stored.set(name, layoutFor(shape, quantization));
+    if (how && quantizable.ours.has(name)) {
+      const layout = layoutFor(shape, how);
+      stored.set(name, form && layout.dtype === 'int8' ? { ...layout, integer: integerProducts(form) } : layout);
       entries.push(entry);
     } else stored.set(name, { dtype, shape });
   }
   if (missing.length > 0) {
     throw new FormatError('parameters-missing', { file: folder, modelType: model.modelType, missing });
   }
-  if ((quantization || codes.size > 0) && model.linearModules.some(({ transposed }) => transposed)) {
-    throw new UnsupportedError('quantization-transposed', { folder, modelType: model.modelType });
+  if ((how || codes.size > 0) && model.linearModules.some(({ transposed }) => transposed)) {
+    const key = form ? 'compute' : 'quantization_bit';
+    throw new UnsupportedError('quantization-transposed', { folder, modelType: model.modelType, key });
   }
-  const quantized = quantization && entries.length > 0 ? { how: quantization, entries } : undefined;
+  const head = form && integerHead(model, form, stored, checkpoint);
+  if (head) {
+    stored.set(head.entry.name, head.layout);
+    entries.push(head.entry);
+  }
+  const quantized = how && entries.length > 0 ? { how, entries } : undefined;
   return { folder, model, checkpoint, stored, codes, quantized };
 }
 
@@ -107,7 +130,7 @@ export async function openWeights({ checkpoint, codes, quantized, stored }: Mode
     const tensors = await quantizedTensors(quantized.entries, quantized.how);
     const cached: Checkpoint = { ...checkpoint, tensors };
     for (const { name } of quantized.entries) {
-      await publishedCodes(cached, name, linearShape(stored.get(name)!.shape), locations);
+      await addCodeLocations(cached, name, stored.get(name) as QuantizedLayout, locations);
     }
   }
   return (name) => locations.get(name) ?? checkpoint.tensors.get(name)!;

@@ -35,7 +35,12 @@ async function readState(entry: TensorEntry): Promise<JsonObject> {
 }
 
 /** A tensor that must be there, of one of the dtypes and of so many elements. */
-function part(checkpoint: Checkpoint, name: string, dtypes: readonly StoredDtype[], count: number): TensorEntry {
+export function partOf(
+  checkpoint: Checkpoint,
+  name: string,
+  dtypes: readonly StoredDtype[],
+  count: number,
+): TensorEntry {
   const entry = checkpoint.tensors.get(name);
   if (!entry) throw new FormatError('tensor-missing', { file: checkpoint.folder, tensor: name });
   const elements = entry.shape.reduce((product, size) => product * size, 1);
@@ -73,7 +78,7 @@ async function fourBit(
   const absmax = `${name}.absmax`;
   const layout = { dtype: type, shape, blockSize } as const;
   if (!checkpoint.tensors.has(`${name}.nested_absmax`)) {
-    locations.set(absmax, part(checkpoint, absmax, ['F32'], blocks));
+    locations.set(absmax, partOf(checkpoint, absmax, ['F32'], blocks));
     return layout;
   }
   const { nested_blocksize: nestedBlockSize, nested_offset: offset } = state;
@@ -83,11 +88,11 @@ async function fourBit(
   if (typeof offset !== 'number' || !Number.isFinite(offset)) {
     throw refuse(stateEntry, 'nested_offset must be a finite number', JSON.stringify(offset ?? null));
   }
-  locations.set(absmax, part(checkpoint, absmax, ['U8'], blocks));
+  locations.set(absmax, partOf(checkpoint, absmax, ['U8'], blocks));
   const map = `${name}.nested_quant_map`;
-  locations.set(map, part(checkpoint, map, ['F32'], 256));
+  locations.set(map, partOf(checkpoint, map, ['F32'], 256));
   const nested = `${name}.nested_absmax`;
-  locations.set(nested, part(checkpoint, nested, ['F32'], Math.ceil(blocks / nestedBlockSize)));
+  locations.set(nested, partOf(checkpoint, nested, ['F32'], Math.ceil(blocks / nestedBlockSize)));
   locations.set(`${name}.nested_offset`, new Uint8Array(Float32Array.of(offset).buffer));
   return { ...layout, nestedBlockSize };
 }
@@ -112,6 +117,6 @@ export async function publishedCodes(
     throw new FormatError('parameter-shape', { file: codes.file, tensor: name, expected: shape, actual: codes.shape });
   }
   locations.set(name, codes);
-  locations.set(`${name}.absmax`, part(checkpoint, rowScalesName(name), ['F32'], shape[0]));
+  locations.set(`${name}.absmax`, partOf(checkpoint, rowScalesName(name), ['F32'], shape[0]));
   return { dtype: 'int8', shape };
 }

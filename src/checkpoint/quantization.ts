@@ -11,6 +11,8 @@ export interface Quantization {
   readonly type: FourBitType;
   /** 4 bits: whether scales stand in codes themselves. */
   readonly doubleQuantization: boolean;
+  /** 8 bits: whether a copy laid out [in, out] is kept too, for products in integers. */
+  readonly bothWays?: boolean;
 }
 
 /** The settings of a config that choose it: a whole config fits. */
@@ -39,6 +41,11 @@ export function quantStateName(name: string, type: FourBitType): string {
 /** The name of an 8-bit weight's scales: `q_proj.weight` has `q_proj.SCB`. */
 export function rowScalesName(name: string): string {
   return name.replace(/weight$/, 'SCB');
+}
+
+/** The name of an 8-bit weight's copy that is laid out [in, out]. */
+export function turnedName(name: string): string {
+  return `${name}.transposed`;
 }
 
 /**

@@ -146,3 +146,34 @@ it('numbers that are not finite are refused by name, and leave no file', async (
   });
   expect(await cached()).toEqual([]);
 });
+
+/** The bytes that a weight's leaf is mapped from. */
+async function leafBytes(locate: Awaited<ReturnType<typeof openWeights>>, name: string): Promise<Int8Array> {
+  const { file, offset, length } = locate(name) as WeightLocation;
+  return new Int8Array((await readFile(file)).buffer.slice(offset, offset + length));
+}
+
+it('products in integers get the bytes of 8-bit codes, laid out both ways; the fast form gets a head', async () => {
+  await writeModel();
+  const eight = await openWeights(await openModelFolder(folder, { ...nf4, bits: 8 }));
+  const fast = await openModelFolder(folder, undefined, 'int8');
+  const locate = await openWeights(fast);
+  const codes = await leafBytes(locate, downProjection);
+  expect(codes).toEqual(await leafBytes(eight, downProjection));
+  const turned = await leafBytes(locate, `${downProjection}.transposed`);
+  expect(turned).toEqual(codes.map((_, i) => codes[(i % 12) * 20 + Math.floor(i / 12)]!));
+  const integer = { terms: 1, gradient: 1, bothWays: true };
+  expect(fast.stored.get(downProjection)).toEqual({ dtype: 'int8', shape: [12, 20], integer });
+  // the head is tied to the table, which the embedding needs in floats
+  const embedding = 'model.embed_tokens.weight';
+  expect(fast.stored.get(embedding)).toMatchObject({ dtype: 'float32' });
+  expect(fast.stored.get('lm_head.integer.weight')).toEqual({
+    dtype: 'int8',
+    shape: [16, 12],
+    integer: { terms: 1, gradient: { name: embedding, dtype: 'float32' }, bothWays: true },
+  });
+  expect(await leafBytes(locate, 'lm_head.integer.weight.transposed')).toHaveLength(16 * 12);
+  const careful = await openModelFolder(folder, undefined, 'int8_careful');
+  expect(careful.stored.get(downProjection)).toMatchObject({ integer: { terms: 2 } });
+  expect(careful.stored.has('lm_head.integer.weight')).toBe(false);
+});

@@ -4,10 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { FormatError } from '../errors.ts';
 import {
+  cachePath,
   type Checkpoint,
   openSafetensors,
   readTensor,
@@ -25,7 +25,7 @@ import {
   quantizeFourBit,
   quantizeScales,
 } from '../quant/index.ts';
-import { type Quantization, quantStateName, rowScalesName } from './quantization.ts';
+import { type Quantization, quantStateName, rowScalesName, turnedName } from './quantization.ts';
 
 /** Grows when files of an earlier version must not be used any more. */
 const formatVersion = 1;
@@ -34,26 +34,40 @@ const chunkValues = 4 << 20;
 /** Room for a weight's metadata, whose length is not known before its offset is. */
 const stateBytes = 320;
 
-function cacheFolder(): string {
-  const root =
-    process.env['FETTLE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fettle');
-  return join(root, 'quantized');
-}
-
 const bytesOf = (array: Float32Array | Uint8Array | Int8Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-/** Stretches of a weight's rows as f32, each a whole number of blocks but the last. */
-async function* rowsOf(entry: TensorEntry): AsyncGenerator<Float32Array> {
+/** A weight [out, in] that is quantised while it streams in. */
+export interface StreamedWeight extends Pick<TensorEntry, 'file' | 'name' | 'dtype' | 'shape'> {
+  /** Stretches of its rows as f32, each a whole number of blocks but the last. */
+  rows(): AsyncIterable<Float32Array> | Iterable<Float32Array>;
+}
+
+/** A tensor of a file as a stream. */
+function streamed(entry: TensorEntry): StreamedWeight {
   const [rows, width] = entry.shape as [number, number];
   // a multiple of 64 rows is a whole number of blocks whatever the width
   const step = Math.max(1, Math.floor(chunkValues / width / fourBitBlockSize)) * fourBitBlockSize;
-  for (let begin = 0; begin < rows; begin += step) {
-    yield await readTensor(entry, { begin, end: Math.min(rows, begin + step) });
-  }
+  const { file, name, dtype, shape } = entry;
+  return {
+    file,
+    name,
+    dtype,
+    shape,
+    async *rows() {
+      for (let begin = 0; begin < rows; begin += step) {
+        yield await readTensor(entry, { begin, end: Math.min(rows, begin + step) });
+      }
+    },
+  };
 }
 
-function requireFiniteScales(entry: TensorEntry, absmax: Float32Array, before: number, valuesPerScale: number): void {
+function requireFiniteScales(
+  entry: StreamedWeight,
+  absmax: Float32Array,
+  before: number,
+  valuesPerScale: number,
+): void {
   const index = absmax.findIndex((value) => !Number.isFinite(value));
   if (index < 0) return;
   throw new FormatError('tensor-not-finite', {
@@ -67,11 +81,13 @@ function requireFiniteScales(entry: TensorEntry, absmax: Float32Array, before: n
 const dtypeNames: Readonly<Record<string, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
 /** Tensors of one 4-bit weight, codes first: the others are known when all codes have been written. */
-function fourBitSources(entry: TensorEntry, type: FourBitType, doubleQuantization: boolean): TensorSource[] {
+function fourBitSources(entry: StreamedWeight, type: FourBitType, doubleQuantization: boolean): TensorSource[] {
   const { name } = entry;
   const [outputs, inputs] = entry.shape as [number, number];
   const count = outputs * inputs;
-  const absmax = new Float32Array(Math.ceil(count / fourBitBlockSize));
+  const blocks = Math.ceil(count / fourBitBlockSize);
+  // made when the codes are, given up with the last tensor: the scales of all weights would be much
+  let absmax = new Float32Array(0);
   let scales: ReturnType<typeof quantizeScales> | undefined;
   const nested = (): ReturnType<typeof quantizeScales> => (scales ??= quantizeScales(absmax));
   const floats = (suffix: string, length: number, values: () => Float32Array): TensorSource => ({
@@ -86,7 +102,8 @@ function fourBitSources(entry: TensorEntry, type: FourBitType, doubleQuantizatio
     shape: [Math.ceil(count / 2), 1],
     async *chunks() {
       let done = 0;
-      for await (const values of rowsOf(entry)) {
+      absmax = new Float32Array(blocks);
+      for await (const values of entry.rows()) {
         const tensor = quantizeFourBit(values, type);
         requireFiniteScales(entry, tensor.absmax, done, fourBitBlockSize);
         absmax.set(tensor.absmax, done);
@@ -111,19 +128,47 @@ function fourBitSources(entry: TensorEntry, type: FourBitType, doubleQuantizatio
     floats('quant_map', 16, () => fourBitValues[type]),
     { name: quantStateName(name, type), dtype: 'U8', shape: [stateBytes], chunks: () => [state()] },
   ];
-  if (!doubleQuantization) return [codes, floats('absmax', absmax.length, () => absmax), ...common];
+  const last = (bytes: Uint8Array): Uint8Array[] => {
+    absmax = new Float32Array(0);
+    scales = undefined;
+    return [bytes];
+  };
+  if (!doubleQuantization) {
+    const scalesOf: TensorSource = {
+      name: `${name}.absmax`,
+      dtype: 'F32',
+      shape: [blocks],
+      chunks: () => last(bytesOf(absmax)),
+    };
+    return [codes, ...common, scalesOf];
+  }
   return [
     codes,
-    floats('nested_absmax', Math.ceil(absmax.length / nestedBlockSize), () => nested().absmax),
+    floats('nested_absmax', Math.ceil(blocks / nestedBlockSize), () => nested().absmax),
     floats('nested_quant_map', 256, () => dynamicMap),
     ...common,
-    { name: `${name}.absmax`, dtype: 'U8', shape: [absmax.length], chunks: () => [nested().codes] },
+    { name: `${name}.absmax`, dtype: 'U8', shape: [blocks], chunks: () => last(nested().codes) },
   ];
 }
 
-function eightBitSources(entry: TensorEntry): TensorSource[] {
+/** A matrix [rows, width] as [width, rows], some rows of the result at a time. */
+function* turned(codes: Int8Array, rows: number, width: number): Generator<Uint8Array> {
+  const step = Math.max(1, Math.floor(chunkValues / rows));
+  for (let begin = 0; begin < width; begin += step) {
+    const count = Math.min(step, width - begin);
+    const part = new Int8Array(count * rows);
+    for (let row = 0; row < rows; row++) {
+      for (let i = 0; i < count; i++) part[i * rows + row] = codes[row * width + begin + i]!;
+    }
+    yield bytesOf(part);
+  }
+}
+
+function eightBitSources(entry: StreamedWeight, bothWays: boolean): TensorSource[] {
   const [outputs, inputs] = entry.shape as [number, number];
   const absmax = new Float32Array(outputs);
+  // one weight's bytes stand in memory until they are written the other way too
+  let kept = new Int8Array(0);
   return [
     {
       name: entry.name,
@@ -131,17 +176,40 @@ function eightBitSources(entry: TensorEntry): TensorSource[] {
       shape: [outputs, inputs],
       async *chunks() {
         let done = 0;
-        for await (const values of rowsOf(entry)) {
+        if (bothWays) kept = new Int8Array(outputs * inputs);
+        for await (const values of entry.rows()) {
           const tensor = quantizeEightBit(values, inputs);
           requireFiniteScales(entry, tensor.absmax, done, inputs);
+          if (bothWays) kept.set(tensor.codes, done * inputs);
           absmax.set(tensor.absmax, done);
           done += tensor.absmax.length;
           yield bytesOf(tensor.codes);
         }
       },
     },
+    ...(bothWays
+      ? [
+          {
+            name: turnedName(entry.name),
+            dtype: 'I8' as const,
+            shape: [inputs, outputs],
+            *chunks() {
+              yield* turned(kept, outputs, inputs);
+              kept = new Int8Array(0);
+            },
+          },
+        ]
+      : []),
     { name: rowScalesName(entry.name), dtype: 'F32', shape: [outputs], chunks: () => [bytesOf(absmax)] },
   ];
+}
+
+/** The tensors of a weight in codes, as bitsandbytes names them; to be written in their order. */
+export function codeSources(
+  weight: StreamedWeight,
+  { bits, type, doubleQuantization, bothWays = false }: Quantization,
+): TensorSource[] {
+  return bits === 8 ? eightBitSources(weight, bothWays) : fourBitSources(weight, type, doubleQuantization);
 }
 
 /** What the codes are made of, and how: changes when a source file does. */
@@ -174,7 +242,7 @@ export async function quantizedTensors(
   entries: readonly TensorEntry[],
   quantization: Quantization,
 ): Promise<Checkpoint['tensors']> {
-  const folder = cacheFolder();
+  const folder = cachePath('quantized');
   const key = await sourceKey(entries, quantization);
   const names = entries.map(({ name }) => name);
   const pointer = join(folder, 'sources', key);
@@ -185,10 +253,7 @@ export async function quantizedTensors(
   }
   await mkdir(folder, { recursive: true });
   const contents = createHash('sha256');
-  const { bits, type, doubleQuantization } = quantization;
-  const sources = entries.flatMap((entry) =>
-    bits === 8 ? eightBitSources(entry) : fourBitSources(entry, type, doubleQuantization),
-  );
+  const sources = entries.flatMap((entry) => codeSources(streamed(entry), quantization));
   const hashed = sources.map((source): TensorSource => ({
     ...source,
     async *chunks() {

@@ -29,8 +29,10 @@ export const engineMessages = {
     `adapter_name_or_path: an adapter that lies below another may hold LoRA matrices only, got whole modules or token rows in ${f.folder}. Merge it into its base model first (fettle export)`,
   'adapter-disagrees': (f: { key: string; given: string; own: string; folder: string }) =>
     `${f.key}: must be ${f.own} as in the adapter that is continued (${f.folder}), got ${f.given}. Leave it out, or set create_new_adapter: true`,
-  'quantization-transposed': (f: { folder: string; modelType: string }) =>
-    `${f.folder}: frozen weights in 4 or 8 bits must be stored [out, in], got a ${f.modelType} model, whose are [in, out]. Leave quantization_bit out`,
+  'quantization-transposed': (f: { folder: string; modelType: string; key: string }) =>
+    `${f.folder}: frozen weights in 4 or 8 bits must be stored [out, in], got a ${f.modelType} model, whose are [in, out]. Leave ${f.key} out`,
+  'integers-of-four-bits': (f: { folder: string }) =>
+    `compute: products in integers need weights in floats or 8 bits, got ${f.folder}, whose weights stand in 4 bits. Leave compute out`,
   'memory-too-small': (f: {
     needed: number;
     limit: number;

@@ -16,6 +16,11 @@ export function isQuantized(weight: StoredWeight): weight is g.QuantizedLayout {
   return weight.dtype === 'nf4' || weight.dtype === 'fp4' || weight.dtype === 'int8';
 }
 
+/** The name of the output layer's weight in bytes, which stands beside the one in floats. */
+export function integerHeadName(module: string): string {
+  return `${module}.integer.weight`;
+}
+
 /** What moves as a whole: these parameters become inputs of the graph, named as they are. */
 export interface MovedParameters {
   readonly shapes: ReadonlyMap<string, readonly number[]>;
@@ -47,10 +52,17 @@ export function frozenParameters(
   };
   const storedWeight = (name: string): g.Node => once(`float32 ${name}`, () => g.cast(storedNode(name), 'float32'));
   const codeNodes = new Map<string, readonly g.Node[]>();
-  const codes = (name: string, layout: g.QuantizedLayout): readonly g.Node[] => {
-    let leaves = codeNodes.get(name);
-    if (!leaves) codeNodes.set(name, (leaves = g.quantizedWeight(name, layout)));
-    return leaves;
+  const leaves = (name: string, make: () => readonly g.Node[]): readonly g.Node[] => {
+    let nodes = codeNodes.get(name);
+    if (!nodes) codeNodes.set(name, (nodes = make()));
+    return nodes;
+  };
+  const codes = (name: string, layout: g.QuantizedLayout): readonly g.Node[] =>
+    leaves(name, () => g.quantizedWeight(name, layout));
+  const codedProduct = (name: string, x: g.Node, layout: g.QuantizedLayout, transposeB: boolean): g.Node => {
+    if (!g.isIntegerLayout(layout)) return g.quantizedMatmul(x, codes(name, layout), layout, transposeB);
+    const [matrix, scales] = leaves(name, () => g.integerWeight(name, layout, transposeB));
+    return g.integerMatmul(x, [matrix!, scales!], layout, transposeB);
   };
   const parameter = (name: string): g.Node => movedNode(name) ?? storedWeight(name);
   return {
@@ -65,7 +77,7 @@ export function frozenParameters(
       const weight = moved.shapes.has(name) ? undefined : stored.get(name);
       const product =
         weight && isQuantized(weight)
-          ? g.quantizedMatmul(x, codes(name, weight), weight, transposed !== true)
+          ? codedProduct(name, x, weight, transposed !== true)
           : g.matmul(x, parameter(name), { transposeB: transposed !== true });
       return bias ? g.add(product, parameter(`${module}.bias`)) : product;
     },
@@ -87,6 +99,9 @@ export function frozenParameters(
     },
     outputLogits: (module, x, tiedTo) => {
       const name = `${module}.weight`;
+      const isFrozen = !moved.shapes.has(name) && !(tiedTo !== undefined && moved.tiedOutputFollows);
+      const bytes = isFrozen ? stored.get(integerHeadName(module)) : undefined;
+      if (bytes && isQuantized(bytes)) return codedProduct(integerHeadName(module), x, bytes, true);
       const table =
         tiedTo === undefined || moved.shapes.has(name)
           ? parameter(name)
