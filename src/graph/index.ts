@@ -18,9 +18,21 @@ export {
   type QuantizedLayout,
 } from './quantized.ts';
 export { verify } from './verify.ts';
+export type { Alibi, ScoreRule } from './score-rule.ts';
+export {
+  type AttentionBlocks,
+  type BlockSizes,
+  defaultBlockSizes,
+  type HeadCounts,
+  headsAtATime,
+  planAttentionBlocks,
+} from './attention-blocks.ts';
 export {
   add,
   and,
+  blockAttention,
+  blockAttentionGradient,
+  type BlockLayout,
   cast,
   concat,
   constant,

@@ -2,10 +2,11 @@
  * How much memory a graph needs while it runs, by following its execution: results in order of creation, each with all
  * that it still needs, tensors freed after their last use. This is what onnxruntime does without memory patterns.
  */
+import { defaultBlockSizes, headsAtATime } from './attention-blocks.ts';
 import { bytesPerElement } from './dtype.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
 import { expandedRows, type QuantizedLayout } from './quantized.ts';
-import type { Shape } from './shape.ts';
+import type { Dim, Shape } from './shape.ts';
 
 /** Sizes of symbolic dimensions. */
 export type Bindings = Readonly<Record<string, number>>;
@@ -57,7 +58,7 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     const inputs = [...new Set(node.inputs.map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
-    const extra = (temporaries[node.op] ?? 0) * size + expansionBytes(node, size, bindings);
+    const extra = (temporaries[node.op] ?? 0) * size + innerBytes(node, size, bindings);
     sizes.set(node, size);
     alive += reused ? 0 : size;
     peak = Math.max(peak, alive + extra);
@@ -70,9 +71,13 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
   return peak;
 }
 
-/** What a product with a weight in codes needs beside its result: the rows that stand in f32, and how they come to be. */
-function expansionBytes(node: Node, size: number, bindings: Bindings): number {
+/** What an operation of many steps needs beside its result of `size` bytes. */
+function innerBytes(node: Node, size: number, bindings: Bindings): number {
   if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size);
+  if (node.op === 'blockAttention') return attentionBytes(node as Node<'blockAttention'>, bindings);
+  if (node.op === 'blockAttentionGradient') {
+    return attentionGradientBytes(node as Node<'blockAttentionGradient'>, bindings);
+  }
   if (node.op === 'integerMatmul') return integerBytes(node as Node<'integerMatmul'>, size, bindings);
   if (node.op !== 'quantizedMatmul') return 0;
   return layoutBytes((node as Node<'quantizedMatmul'>).attributes.layout, size);
@@ -121,4 +126,41 @@ function executionOrder(outputs: readonly Node[]): Node[] {
     }
   }
   return order;
+}
+
+/** One block of attention: bytes of its scores for the heads of a pass, and of its keys, for those and for all heads. */
+function attentionBlockBytes(
+  { inputs, attributes: { rule } }: Node<'blockAttention' | 'blockAttentionGradient'>,
+  bindings: Bindings,
+): { readonly scores: number; readonly keys: number; readonly allKeys: number } {
+  const [, heads, size] = inputs[0]!.shape as [Dim, number, number];
+  const groups = inputs[1]!.shape[1] as number;
+  const tokens = bindings['T'] ?? countElements([inputs[0]!.shape[0]!], bindings);
+  const rows = Math.min(defaultBlockSizes.rows, tokens);
+  const keys = Math.min(tokens, (rule.window ?? tokens) + rows);
+  const atATime = headsAtATime(rows, tokens, { heads, groups });
+  return {
+    scores: rows * keys * atATime * (heads / groups) * 4,
+    keys: keys * atATime * size * 4,
+    allKeys: keys * groups * size * 4,
+  };
+}
+
+/** Keys and values turned round, the blocks' results before they are joined, and one pass: scores before and after the mask. */
+function attentionBytes(node: Node<'blockAttention'>, bindings: Bindings): number {
+  const { scores, keys } = attentionBlockBytes(node, bindings);
+  const turned = 2 * tensorBytes(node.inputs[1]!, bindings);
+  return Math.max(turned + 2 * scores + 2 * keys, tensorBytes(node, bindings));
+}
+
+/**
+ * The three gradients are computed by the loop of the first, and wait as lists for their turn. Of keys and values: both turned
+ * round and once more with a column of ones; of a block: the gradients of its keys, what was carried, and their sum.
+ */
+function attentionGradientBytes(node: Node<'blockAttentionGradient'>, bindings: Bindings): number {
+  const key = tensorBytes(node.inputs[1]!, bindings);
+  if (node.attributes.of !== 'q') return key;
+  const { scores, keys, allKeys } = attentionBlockBytes(node, bindings);
+  const inLoop = 3 * key + 4 * scores + 4 * keys + 5 * allKeys;
+  return 2 * key + Math.max(inLoop, tensorBytes(node, bindings));
 }

@@ -4,6 +4,7 @@
  */
 import type { DType } from './dtype.ts';
 import type { IntegerLayout, QuantizedLayout } from './quantized.ts';
+import type { ScoreRule } from './score-rule.ts';
 import type { Shape } from './shape.ts';
 
 type NoAttributes = Readonly<Record<string, never>>;
@@ -83,6 +84,8 @@ export interface OpAttributes {
   rotary: NoAttributes;
   crossEntropy: NoAttributes;
   crossEntropyGradient: NoAttributes;
+  blockAttention: { readonly rule: ScoreRule };
+  blockAttentionGradient: { readonly rule: ScoreRule; readonly of: 'q' | 'k' | 'v' };
   /** Identity; the border between two segments of a segmented plan. */
   cut: { readonly index: number };
 }

@@ -1,20 +1,14 @@
 /**
- * Causal attention over padding-free tokens. Linear layers see the real tokens only, f32[N, D]; around the products
- * they are laid out as padded rows [B, T] and gathered back (permuteRows), so padding costs nothing but attention.
+ * Causal attention over padding-free tokens, f32[N, D], in one of two forms. In blocks (on the CPU): memory linear in the
+ * length, nothing computed that no query sees. As a square, of standard operations alone: the tokens are laid out as padded
+ * rows [B, T] around the products and gathered back (permuteRows), so padding costs nothing but attention.
  */
 import * as g from '../graph/index.ts';
 import { fromHeadRows, type RowLayout, toHeadRows } from './head-rows.ts';
-import { type Alibi, alibiBias, softCapped } from './scores.ts';
+import { alibiBias, softCapped } from './scores.ts';
 
-export interface AttentionOptions {
-  /** Factor of the scores, usually 1 / sqrt(E). */
-  readonly scale: number;
-  /** A token sees itself and the `window` - 1 tokens before it; left out: all before it. */
-  readonly window?: number | undefined;
-  /** Scores stay between -softCap and softCap. */
-  readonly softCap?: number | undefined;
-  readonly alibi?: Alibi | undefined;
-}
+/** How a layer makes its scores. */
+export type AttentionOptions = g.ScoreRule;
 
 /** 0 where query t sees key s, -Infinity elsewhere: f32[T, T]. */
 function causalBias(steps: g.Node, window: number | undefined): g.Node {
@@ -30,7 +24,17 @@ function causalBias(steps: g.Node, window: number | undefined): g.Node {
  * @param q f32[N, H, E]; @param k f32[N, K, E]; @param v f32[N, K, E], H a multiple of K.
  * @returns f32[N, H x E].
  */
-export function attention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, options: AttentionOptions): g.Node {
+export function attention(
+  q: g.Node,
+  k: g.Node,
+  v: g.Node,
+  layout: RowLayout | g.BlockLayout,
+  options: AttentionOptions,
+): g.Node {
+  return 'blocks' in layout ? g.blockAttention(q, k, v, layout, options) : squareAttention(q, k, v, layout, options);
+}
+
+function squareAttention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, options: AttentionOptions): g.Node {
   const rows = toHeadRows(q, k, v, layout);
   const { queries, keys, values, groups, perGroup, size } = rows;
   const scores = g.matmul(queries, keys, { transposeB: true, alpha: options.scale });

@@ -14,8 +14,9 @@ export {
   type Rotation,
   turn,
 } from './positions.ts';
-export { type Alibi, alibiSlopes, softCapped } from './scores.ts';
+export { alibiSlopes, softCapped } from './scores.ts';
 export { attention, type AttentionOptions } from './attention.ts';
+export { blockLayoutInputs, blockLayoutValues } from './block-layout.ts';
 export { type RowLayout, rowLayoutInputs } from './head-rows.ts';
 export { type LabelledRows, labelledRowInputs, weightedCrossEntropy } from './loss.ts';
 export { cachedAttention, type CacheLayout, type LayerCache, layerCacheInputs } from './cached-attention.ts';

@@ -1,17 +1,6 @@
 /** What some families do to attention scores before the softmax: a soft cap, or a bias that grows with distance. */
 import * as g from '../graph/index.ts';
 
-/** Attention with linear biases (Press et al. 2022): slope x (key position - query position) is added to each score. */
-export interface Alibi {
-  /** One for each query head. */
-  readonly slopes: readonly number[];
-  /**
-   * Falcon's form: slope and slope x key position are rounded to bfloat16, and the product is scaled by this factor; the
-   * query's position cancels in the softmax.
-   */
-  readonly roundedScale?: number;
-}
-
 /** cap tanh(scores / cap) (Gemma 2). */
 export function softCapped(scores: g.Node, cap: number | undefined): g.Node {
   if (cap === undefined) return scores;
@@ -22,7 +11,7 @@ export function softCapped(scores: g.Node, cap: number | undefined): g.Node {
  * The bias for scores f32[B, K, H/K, T, S].
  * @param keys int64 positions that broadcast to [B, 1, 1, 1, S]; @param queries to [B, 1, 1, T, 1].
  */
-export function alibiBias({ slopes, roundedScale }: Alibi, groups: number, keys: g.Node, queries: g.Node): g.Node {
+export function alibiBias({ slopes, roundedScale }: g.Alibi, groups: number, keys: g.Node, queries: g.Node): g.Node {
   const column = g.constant([...slopes], [1, groups, slopes.length / groups, 1, 1]);
   if (roundedScale === undefined) return g.mul(column, g.cast(g.sub(keys, queries), 'float32'));
   const rounded = (x: g.Node): g.Node => g.cast(g.cast(x, 'bfloat16'), 'float32');

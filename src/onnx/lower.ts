@@ -126,7 +126,7 @@ function lowerNode<O extends OpName>(node: Node<O>, writer: GraphWriter, inputs:
  * the gradients and those from the top layer down, and no activation waits for a gradient that is computed late.
  */
 function orderResults(writer: GraphWriter, outputs: Readonly<Record<string, Node>>): OnnxNode[] {
-  const consumed = new Set(writer.nodes.flatMap((node) => node.inputs));
+  const consumed = new Set(consumedBy(writer.nodes));
   const producers = new Map(writer.nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
   const moved = new Set<OnnxNode>();
   const last: OnnxNode[] = [];
@@ -142,4 +142,12 @@ function orderResults(writer: GraphWriter, outputs: Readonly<Record<string, Node
     }
   }
   return [...writer.nodes.filter((node) => !moved.has(node)), ...last];
+}
+
+/** The values that nodes read, those read in bodies included. */
+function consumedBy(nodes: readonly OnnxNode[]): string[] {
+  return nodes.flatMap(({ inputs, attributes }) => {
+    const body = attributes?.['body'];
+    return typeof body === 'object' && 'nodes' in body ? [...inputs, ...consumedBy(body.nodes)] : inputs;
+  });
 }

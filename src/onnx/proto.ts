@@ -47,6 +47,8 @@ export interface OnnxValue {
   readonly dtype: DType;
   /** Left out: unknown. */
   readonly shape?: Shape;
+  /** A list of such tensors. */
+  readonly sequence?: boolean;
 }
 
 export interface OnnxGraph {
@@ -161,19 +163,23 @@ function writeTensor(writer: BinaryWriter, tensor: OnnxInitializer): void {
 
 function writeValue(writer: BinaryWriter, value: OnnxValue): void {
   text(writer, 1, value.name);
-  message(writer, 2, () =>
-    message(writer, 1, () => {
-      writer.tag(1, WireType.Varint).int32(dataTypeCodes[value.dtype]);
-      const { shape } = value;
-      if (!shape) return;
-      message(writer, 2, () => {
-        for (const dim of shape) {
-          message(writer, 1, () => {
-            if (typeof dim === 'number') writer.tag(1, WireType.Varint).int64(dim);
-            else text(writer, 2, dim);
-          });
-        }
-      });
-    }),
-  );
+  message(writer, 2, () => {
+    if (value.sequence) message(writer, 4, () => message(writer, 1, () => writeTensorType(writer, value)));
+    else writeTensorType(writer, value);
+  });
+}
+
+function writeTensorType(writer: BinaryWriter, { dtype, shape }: OnnxValue): void {
+  message(writer, 1, () => {
+    writer.tag(1, WireType.Varint).int32(dataTypeCodes[dtype]);
+    if (!shape) return;
+    message(writer, 2, () => {
+      for (const dim of shape) {
+        message(writer, 1, () => {
+          if (typeof dim === 'number') writer.tag(1, WireType.Varint).int64(dim);
+          else text(writer, 2, dim);
+        });
+      }
+    });
+  });
 }

@@ -1,6 +1,6 @@
 /** Collects the ONNX nodes of one graph: names, constants, shape tensors. Knows nothing of single operations. */
 import { type Node, type Shape } from '../graph/index.ts';
-import type { AttributeValue, OnnxInitializer, OnnxNode, OnnxValue } from './proto.ts';
+import type { AttributeValue, OnnxGraph, OnnxInitializer, OnnxNode, OnnxValue } from './proto.ts';
 
 /** Which set of operators the nodes may use. */
 export type Provider = 'cpu' | 'webgpu';
@@ -13,6 +13,8 @@ export class GraphWriter {
   readonly initializers: OnnxInitializer[] = [];
   /** int64 inputs that hold a known shape: what depends on them cannot be folded before the run. */
   readonly barrierInputs = new Map<string, readonly number[]>();
+  /** Where new nodes go: the graph's own list, or that of the body being written. */
+  private target = this.nodes;
   private readonly names = new Map<Node, string>();
   private readonly constants = new Map<string, string>();
   private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
@@ -58,8 +60,25 @@ export class GraphWriter {
     domain = '',
   ): string[] {
     const outputs = Array.from({ length: count }, () => `v${this.counter++}`);
-    this.nodes.push({ opType, inputs, outputs, attributes, domain });
+    this.target.push({ opType, inputs, outputs, attributes, domain });
     return outputs;
+  }
+
+  /** What `emit` adds, as the body of a loop. It may read every value of the graph around it, but not ask for dimensions. */
+  body(inputs: readonly OnnxValue[], emit: () => readonly OnnxValue[]): OnnxGraph {
+    const outer = this.target;
+    const nodes: OnnxNode[] = [];
+    this.target = nodes;
+    try {
+      return { name: 'body', nodes, initializers: [], inputs, outputs: emit() };
+    } finally {
+      this.target = outer;
+    }
+  }
+
+  /** A name that no other value has. */
+  freshName(): string {
+    return `v${this.counter++}`;
   }
 
   /** What `emit` gives the first time it is called under this key: several operations may share it. */

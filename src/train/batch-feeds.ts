@@ -1,7 +1,7 @@
 /** A batch of sequences as the tensors that the loss graph takes: tokens one after the other, without padding. */
 import type { Sequence } from '../data/index.ts';
 import type { Model } from '../models/index.ts';
-import { positionValues } from '../nn/index.ts';
+import { blockLayoutValues, positionValues } from '../nn/index.ts';
 import { float32, int64, type TensorValue } from '../runtime/index.ts';
 import { type DropoutSite, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { hashKey, mix32 } from '../util/index.ts';
@@ -52,7 +52,11 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     labels: int64(labels, [labels.length, 1]),
     label_weights: float32(Float32Array.from(weights), [weights.length, 1]),
   };
-  for (const { name, shape, values } of positionValues(model.ropes, lengths)) {
+  const heads = { heads: model.headCount, groups: model.kvHeadCount };
+  for (const { name, shape, values } of [
+    ...positionValues(model.ropes, lengths),
+    ...blockLayoutValues(lengths, heads),
+  ]) {
     feeds[name] = values instanceof Float32Array ? float32(values, shape) : int64(values, shape);
   }
   for (const [name, { shape, values }] of Object.entries(

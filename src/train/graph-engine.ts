@@ -6,6 +6,7 @@ import { type CompileOptions, float32, type TensorValue } from '../runtime/index
 import type { Trainable, TuningMethod } from '../tuning/index.ts';
 import { batchFeeds, dropoutMask } from './batch-feeds.ts';
 import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
+import { attentionForm } from './loss-graph.ts';
 import type { PlanForm } from './plan-form.ts';
 import { segmentedPlan } from './segmented-plan.ts';
 import { gradientOutput, lossOutput, type StepPlan } from './step-plan.ts';
@@ -41,10 +42,11 @@ export async function createGraphEngine(
   const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
   const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));
 
+  const planOptions = { ...options, attention: attentionForm(options.device) };
   const plan: StepPlan =
     options.plan.kind === 'whole'
-      ? wholePlan(model, method, locate, options)
-      : segmentedPlan(model, method, locate, options, options.plan);
+      ? wholePlan(model, method, locate, planOptions)
+      : segmentedPlan(model, method, locate, planOptions, options.plan);
 
   return {
     parameters,

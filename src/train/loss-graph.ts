@@ -1,17 +1,44 @@
 /** The forward graph of a training step: batch inputs, model, loss on labelled rows, with cuts between groups of layers. */
 import * as g from '../graph/index.ts';
 import type { Model, ParameterSource } from '../models/index.ts';
-import { attention, labelledRowInputs, positionInputs, rowLayoutInputs, weightedCrossEntropy } from '../nn/index.ts';
+import {
+  attention,
+  blockLayoutInputs,
+  labelledRowInputs,
+  positionInputs,
+  rowLayoutInputs,
+  weightedCrossEntropy,
+} from '../nn/index.ts';
+import type { CompileOptions, Device } from '../runtime/index.ts';
 
 /** Names of the batch's tensors that only this file and `batch-feeds.ts` know. */
 export const batchInputs = { tokenIds: 'token_ids' } as const;
+
+/** Attention in blocks, or as a square of standard operations alone, for devices without loops. */
+export type AttentionForm = 'blocks' | 'square';
+
+/** How the programs of a plan are made. */
+export interface LossGraphOptions extends CompileOptions {
+  /** Left out: in blocks. */
+  readonly attention?: AttentionForm;
+}
+
+/** The form that runs best on a device. */
+export function attentionForm(device: Device): AttentionForm {
+  return device === 'cpu' ? 'blocks' : 'square';
+}
 
 /**
  * Sum of weight x cross-entropy over the labelled rows of a batch, f32[1, 1].
  * Cut 0 stands after the embedding, the next ones after every `layersPerSegment` layers.
  */
-export function buildLoss(model: Model, source: ParameterSource, layersPerSegment: number): g.Node {
-  const layout = rowLayoutInputs();
+export function buildLoss(
+  model: Model,
+  source: ParameterSource,
+  layersPerSegment: number,
+  form: AttentionForm = 'blocks',
+): g.Node {
+  const layout = form === 'blocks' ? blockLayoutInputs() : rowLayoutInputs();
   const labelled = labelledRowInputs();
   const { ids: places, rotations } = positionInputs(model.ropes);
   const positions = {

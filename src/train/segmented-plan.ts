@@ -4,12 +4,13 @@
  * forward part again. As fine as its form says: layers whole or around their attention, the head at once or in stretches.
  */
 import type { Model } from '../models/index.ts';
-import type { CompileOptions, TensorValue, WeightLocator } from '../runtime/index.ts';
+import type { TensorValue, WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks, maxHeadRows } from './head-chunks.ts';
 import { HeadRunner, locateStretches } from './head-runner.ts';
 import { keepInputs } from './kept-inputs.ts';
 import { layerStages } from './layer-stages.ts';
+import type { LossGraphOptions } from './loss-graph.ts';
 import type { SegmentedForm } from './plan-form.ts';
 import { SegmentPrograms } from './segment-programs.ts';
 import { type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
@@ -28,13 +29,13 @@ export function segmentedPlan(
   model: Model,
   method: TuningMethod,
   locate: WeightLocator,
-  options: CompileOptions,
+  options: LossGraphOptions,
   form: SegmentedForm,
 ): StepPlan {
   const chunks = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
   const programs = new SegmentPrograms(chunks ? locateStretches(chunks, locate) : locate, options);
   const passesOf = (training: boolean): Passes => {
-    const bodies = segmentBodies(model, method, form.layersPerSegment, training);
+    const bodies = segmentBodies(model, method, form.layersPerSegment, training, options.attention);
     const layers = bodies.slice(0, -1).map((body): LayerRunner => {
       const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
       return stages

@@ -6,7 +6,7 @@ import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { buildLoss } from './loss-graph.ts';
+import { type AttentionForm, buildLoss } from './loss-graph.ts';
 import { gradientOutput, lossOutput, trainableNodes } from './step-plan.ts';
 
 /** A graph's outputs by name. */
@@ -40,8 +40,9 @@ export function segmentBodies(
   method: TuningMethod,
   layersPerSegment: number,
   training = true,
+  attention?: AttentionForm,
 ): SegmentBody[] {
-  const loss = buildLoss(model, method.source(training), layersPerSegment);
+  const loss = buildLoss(model, method.source(training), layersPerSegment, attention);
   const cuts = g.cutNodes([loss]);
   const bodies = [...cuts, loss].map((end, i) => {
     const cut = cuts[i - 1];

@@ -2,14 +2,14 @@
 import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
-import { compile, type CompileOptions, type Program, type WeightLocator } from '../runtime/index.ts';
+import { compile, type Program, type WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { buildLoss } from './loss-graph.ts';
+import { type AttentionForm, buildLoss, type LossGraphOptions } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
 /** The loss and the gradients of all that moves, as outputs of one graph. */
-export function wholeOutputs(model: Model, method: TuningMethod): Record<string, g.Node> {
-  const loss = buildLoss(model, method.source(true), model.layerCount);
+export function wholeOutputs(model: Model, method: TuningMethod, attention?: AttentionForm): Record<string, g.Node> {
+  const loss = buildLoss(model, method.source(true), model.layerCount, attention);
   const moved = trainableNodes([loss], method);
   const flows = gradients([{ output: loss, seed: g.constant([1], [1, 1]) }], [...moved.values()]);
   const outputs: Record<string, g.Node> = { [lossOutput]: loss };
@@ -25,20 +25,20 @@ export function wholePlan(
   model: Model,
   method: TuningMethod,
   locate: WeightLocator,
-  options: CompileOptions,
+  options: LossGraphOptions,
 ): StepPlan {
   let program: Promise<Program> | undefined;
   let evaluation: Promise<Program> | undefined;
   return {
     kind: 'whole',
     step: async (feeds, _feedsFor, collect) => {
-      program ??= compile(wholeOutputs(model, method), locate, options);
+      program ??= compile(wholeOutputs(model, method, options.attention), locate, options);
       const results = await (await program).run(feeds);
       for (const [name, value] of Object.entries(results)) collect(name, value);
     },
     loss: async (feeds) => {
       evaluation ??= compile(
-        { [lossOutput]: buildLoss(model, method.source(false), model.layerCount) },
+        { [lossOutput]: buildLoss(model, method.source(false), model.layerCount, options.attention) },
         locate,
         options,
       );

@@ -26,5 +26,6 @@ export { integerMatmul, integerWeight, otherWay } from './integer-product.ts';
 export { matmul, type MatmulOptions } from './product.ts';
 export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
+export { blockAttention, blockAttentionGradient, type BlockLayout } from './block-attention.ts';
 export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
 export { groupedMatmul, groupedOuter, groupedWeights, order } from './grouped-product.ts';
