@@ -192,7 +192,10 @@ describe.each(parityCases())('%s', (name) => {
 
   if (trainableTokens) {
     describe('trainable_token_indices', () => {
-      const method = () => recordedLora(opened, golden, { tokenIds: trainableTokens.indices });
+      const method = () =>
+        recordedLora(opened, golden, {
+          tokenRows: { embedding: trainableTokens.indices, output: [], newIds: [] },
+        });
       it.each(['whole', 'segmented'] as const)('gradients, %s plan', async (plan) => {
         await expectGradients(method(), plan, trainableTokens, fromDigest);
       });

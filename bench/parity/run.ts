@@ -153,7 +153,9 @@ async function compareCase(golden: ParityGolden, expected: Expected, work: strin
       result.push(await tune('LoRA, modules_to_save', 'modulesToSave', method, modulesToSave, adapter));
     }
     if (trainableTokens) {
-      const method = recordedLora(opened, golden, { tokenIds: trainableTokens.indices });
+      const method = recordedLora(opened, golden, {
+        tokenRows: { embedding: trainableTokens.indices, output: [], newIds: [] },
+      });
       const adapter = { tokens: trainableTokens.indices };
       result.push(await tune('LoRA, token rows', 'trainableTokens', method, trainableTokens, adapter));
     }

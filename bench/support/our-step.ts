@@ -30,7 +30,6 @@ const method = loraMethod(folder.model, folder.stored, {
   dropout: 0,
   modules: targetModules(folder.model, ['all']).map((module) => ({ ...module, rank, scale: 2 })),
   savedModules: [],
-  tokenIds: [],
 });
 const engine = await createGraphEngine(folder, method, {
   device: 'cpu',

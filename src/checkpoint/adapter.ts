@@ -2,7 +2,7 @@
 import { FormatError, UnsupportedError } from '../errors.ts';
 import { adapterParameters, type PeftConfig, readPeftAdapter, scaleOf } from '../formats/index.ts';
 import type { Model } from '../models/index.ts';
-import type { LoraModule } from '../tuning/index.ts';
+import type { LoraModule, TokenRowChoice } from '../tuning/index.ts';
 
 /** An adapter that fits the model. */
 export interface FittedAdapter {
@@ -11,8 +11,10 @@ export interface FittedAdapter {
   readonly modules: readonly LoraModule[];
   /** Whole modules that it replaces, by full name. */
   readonly savedModules: readonly string[];
-  /** Token ids whose embedding rows it replaces. */
-  readonly tokenIds: readonly number[];
+  /** Rows of the embedding, and of an output layer of its own, that it replaces. */
+  readonly tokenRows: TokenRowChoice;
+  /** Token ids that it knows: more than the base model's where tokens were added. */
+  readonly vocabularySize: number;
   /** f32 values of its tensors by name (without `base_model.model.`). */
   readonly values: ReadonlyMap<string, Float32Array>;
 }
@@ -48,24 +50,44 @@ export async function fitAdapter(folder: string, model: Model): Promise<FittedAd
     return { ...linear, rank: pair.rank, scale: scaleOf(adapter.config, name) };
   });
   const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
+  const tables = [tableName(model), `${model.outputModule}.weight`];
+  let vocabularySize = model.vocabularySize;
   const savedModules = [...adapter.savedModules].map(([name, { shape }]) => {
     const expected =
       shapes.get(name) ?? (name === `${model.outputModule}.weight` ? shapes.get(tableName(model)) : undefined);
-    if (!expected || expected.join() !== shape.join()) {
+    // Embedding and output layer may have grown by added tokens.
+    const grows = tables.includes(name) && shape.length === 2 && shape[0]! > model.vocabularySize;
+    const same =
+      expected?.every((size, i) => size === shape[i] || (grows && i === 0)) && shape.length === expected.length;
+    if (!expected || same !== true) {
       fail(name, `a parameter of the base model of shape [${expected?.join() ?? ''}]`, `[${shape.join()}]`);
     }
+    if (grows) vocabularySize = Math.max(vocabularySize, shape[0]!);
     return name.slice(0, name.lastIndexOf('.'));
   });
-  const rows = [...adapter.tokenRows];
-  for (const [module] of rows) {
-    if (module !== model.inputEmbedding) fail(module, `trained rows on ${model.inputEmbedding}`, 'another module');
+  const tokenRows = { embedding: [] as readonly number[], output: [] as readonly number[], newIds: [] };
+  for (const [module, { ids }] of adapter.tokenRows) {
+    if (module === model.inputEmbedding) tokenRows.embedding = ids;
+    else if (module === model.outputModule && !model.tiesEmbeddings) tokenRows.output = ids;
+    else fail(module, `trained rows on ${model.inputEmbedding}`, 'another module');
+    const added = ids.filter((id) => id >= model.vocabularySize);
+    const end = Math.max(model.vocabularySize, ...added.map((id) => id + 1));
+    if (end - model.vocabularySize !== added.length) {
+      fail(
+        module,
+        `rows of all ids from the base model's ${model.vocabularySize} on`,
+        `only those of ${added.join(', ')}`,
+      );
+    }
+    vocabularySize = Math.max(vocabularySize, end);
   }
   return {
     folder,
     config: adapter.config,
     modules,
     savedModules: [...new Set(savedModules)],
-    tokenIds: rows[0]?.[1].ids ?? [],
+    tokenRows,
+    vocabularySize,
     values: new Map(adapterParameters(adapter).map(({ name, values }) => [name, values])),
   };
 }

@@ -1,5 +1,5 @@
 export { fitAdapter, type FittedAdapter } from './adapter.ts';
 export type { IntegerForm } from './integer-weights.ts';
-export { type ModelFolder, openModelFolder, openWeights } from './model-folder.ts';
+export { type ModelFolder, openModelFolder, openWeights, withVocabularyRows } from './model-folder.ts';
 export { codeSources, type StreamedWeight } from './quantized-cache.ts';
 export { type Quantization, quantizationOf, type QuantizationSettings } from './quantization.ts';

@@ -11,7 +11,7 @@ import {
   withModelNames,
 } from '../formats/index.ts';
 import type { QuantizedLayout } from '../graph/index.ts';
-import { type Model, readModel } from '../models/index.ts';
+import { type Model, readModel, withVocabulary } from '../models/index.ts';
 import type { WeightLocator } from '../runtime/index.ts';
 import {
   addCodeLocations,
@@ -118,6 +118,11 @@ export async function openModelFolder(
 
 function linearShape(shape: readonly number[]): readonly [number, number] {
   return [shape[0]!, shape[1]!];
+}
+
+/** The folder's model with `rows` token ids; the rows that its weights lack must come from the tuning method. */
+export function withVocabularyRows(folder: ModelFolder, rows: number): ModelFolder {
+  return { ...folder, model: withVocabulary(folder.model, rows) };
 }
 
 /**

@@ -18,7 +18,6 @@ const unset = (remedy: string): RefusedKey => ({ neutral: ['none'], remedy });
 const useAdamw = 'Leave it out: use optim: adamw_torch';
 const useLora = 'Leave it out: use plain LoRA';
 const crossEntropy = 'Leave it out: the loss is the cross-entropy';
-const vocabulary = 'Leave it out: train rows of existing tokens with trainable_token_indices';
 const noSuchCommand = 'Leave it out';
 
 /** Every refused key. */

@@ -21,6 +21,7 @@ export const translatedKeys: Readonly<Record<string, TranslatedKey>> = {
   no_cuda: { to: 'device', convert: whenTrue('cpu') },
   use_cpu: { to: 'device', convert: whenTrue('cpu') },
   preserve_thinking: { to: 'history_thinking', convert: whenTrue('keep') },
+  new_special_tokens: { to: 'add_special_tokens' },
   sft_packing: { to: 'packing' },
   prompt_template: { to: 'template' },
   system_prompt: { to: 'default_system' },

@@ -47,4 +47,4 @@ export { ignoredLabel, type Sample, type Sequence } from './sequence.ts';
 export type { DataSettings } from './settings.ts';
 export { dataStats, type DatasetStats, type DataStats, languageOf, type Summary } from './stats.ts';
 export { requireModelTemplate } from './template-match.ts';
-export { openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';
+export { newTokenIds, openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';

@@ -14,7 +14,7 @@ import {
   readOwnTemplate,
   type SegmentOptions,
 } from '../template/index.ts';
-import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
+import { addTokens, createTokenizer, type Tokenizer, type TokenizerWithTokens } from '../tokenizer/index.ts';
 import { createRecipeEncoder, type MaskRecipe } from './mask-recipes.ts';
 import { createRowEncoder, type RowEncoder } from './row-encoder.ts';
 
@@ -34,6 +34,9 @@ export interface TextSettings {
   readonly mask_history: boolean;
   readonly stage: string;
   readonly cutoff_len: number;
+  /** Tokens that are added to the tokenizer, and those among them that are special. */
+  readonly add_tokens?: readonly string[];
+  readonly add_special_tokens?: readonly string[];
   /** A published way of making ids and labels, instead of the template's. */
   readonly mask_recipe?: MaskRecipe | undefined;
 }
@@ -70,6 +73,35 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'tokenizer-missing';
 }
 
+/** The tokenizer's files with the tokens that the config adds, and the ids that are new by that. */
+async function tokenizerFilesOf(settings: TextSettings): Promise<TokenizerWithTokens> {
+  const files = await tokenizerFiles([settings.model_name_or_path ?? '', ...settings.adapter_name_or_path]);
+  const { add_tokens: plain = [], add_special_tokens: special = [] } = settings;
+  // In LLaMA-Factory's order.
+  const tokens = [
+    ...plain.map((content) => ({ content, special: false })),
+    ...special.map((content) => ({ content, special: true })),
+  ];
+  return tokens.length === 0 ? { files, newIds: [] } : addTokens(files, tokens);
+}
+
+/**
+ * The ids whose rows a model of `vocabularySize` rows must be given, ascending: those of tokens that the config adds, and
+ * with `resize_vocab` all that the tokenizer has beyond them.
+ */
+export async function newTokenIds(
+  settings: TextSettings & { readonly resize_vocab: boolean },
+  vocabularySize: number,
+): Promise<number[]> {
+  const adds = (settings.add_tokens?.length ?? 0) + (settings.add_special_tokens?.length ?? 0) > 0;
+  if (!adds && !settings.resize_vocab) return [];
+  const { files, newIds } = await tokenizerFilesOf(settings);
+  const { vocabularySize: known } = createTokenizer(files);
+  // Rows have no gaps: what the tokenizer had beyond the model's rows before comes with what is added.
+  const beyond = Array.from({ length: Math.max(0, known - vocabularySize) }, (_, i) => vocabularySize + i);
+  return [...new Set([...newIds, ...beyond])].sort((a, b) => a - b);
+}
+
 /**
  * Opens tokenizer and template.
  * @param now what `strftime_now` of a template gives: the run's first start.
@@ -78,7 +110,7 @@ function isMissing(error: unknown): boolean {
  */
 export async function openTextTools(settings: TextSettings, now?: Date): Promise<TextTools> {
   const base = settings.model_name_or_path ?? '';
-  const files = await tokenizerFiles([base, ...settings.adapter_name_or_path]);
+  const { files } = await tokenizerFilesOf(settings);
   const tokenizer = createTokenizer(files);
   const { template, modelTemplate } = openTemplate(settings, files, tokenizer, now);
   const options: SegmentOptions = {

@@ -23,6 +23,7 @@ import {
   writeFileAtomically,
   writeJsonFile,
 } from '../formats/index.ts';
+import { vocabularySizeKey } from '../models/index.ts';
 import { isHeadStillTied, mergedTensors } from './merge.ts';
 import { type MergePlan, planMerge } from './merge-plan.ts';
 
@@ -152,8 +153,9 @@ function configChanges(
     notices.push(messageText('export-untied', plan.partedHead));
   }
   if (plan.vocabularySize !== undefined) {
-    changes['vocab_size'] = plan.vocabularySize;
-    const from = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : 0;
+    const sizeKey = vocabularySizeKey(config);
+    changes[sizeKey] = plan.vocabularySize;
+    const from = typeof config[sizeKey] === 'number' ? config[sizeKey] : 0;
     notices.push(messageText('export-vocabulary', { from, to: plan.vocabularySize }));
   }
   // transformers 5 writes `dtype`, earlier ones `torch_dtype`.

@@ -33,6 +33,8 @@ export interface PlannedTensor {
   /** Where its values come from before the changes. */
   readonly source: TensorEntry;
   readonly changes: readonly (PlannedPair | PlannedRows)[];
+  /** Rows of the result where token rows that the source lacks are added. */
+  readonly rows?: number;
   /** The base's dtype, in which the result is stored. */
   readonly dtype: TensorEntry['dtype'];
 }
@@ -73,6 +75,16 @@ function shapeText(shape: readonly number[]): string {
 function changedShape({ pair, transposed }: PlannedPair): [number, number] {
   const { kind, inFeatures, outFeatures } = pair;
   return kind === 'embedding' || transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures];
+}
+
+/** Rows of a tensor of the result. */
+function rowsOf({ rows, source }: PlannedTensor): number {
+  return rows ?? source.shape[0] ?? 1;
+}
+
+/** Shape of a tensor of the result. */
+export function plannedShape({ rows, source }: PlannedTensor): readonly number[] {
+  return rows === undefined ? source.shape : [rows, ...source.shape.slice(1)];
 }
 
 class MergePlanner {
@@ -155,11 +167,17 @@ class MergePlanner {
   replaceRows(adapter: OpenedPeftAdapter, module: string, { ids, rows }: TokenRows<TensorEntry>): void {
     const name = `${module}.weight`;
     const tensor = this.planned(adapter, name, module);
-    const [count = 0, width = 0] = tensor.source.shape;
+    const [, width = 0] = tensor.source.shape;
+    const count = rowsOf(tensor);
     if (rows.shape[1] !== width) throw this.misfit(adapter, module, [ids.length, width], rows.shape);
-    const id = ids.find((one) => one >= count);
-    if (id !== undefined) throw new FormatError('merge-token-id', { adapter: adapter.folder, module, id, rows: count });
-    this.tensors.set(name, { ...tensor, changes: [...tensor.changes, { kind: 'rows', ids, rows }] });
+    // Tokens that were added follow the base's without a gap.
+    const added = ids.filter((id) => id >= count);
+    const end = added.reduce((most, id) => Math.max(most, id + 1), count);
+    if (end - count !== added.length) {
+      throw new FormatError('merge-token-id', { adapter: adapter.folder, module, id: end - 1, rows: count });
+    }
+    const grown = added.length === 0 ? {} : { rows: end };
+    this.tensors.set(name, { ...tensor, ...grown, changes: [...tensor.changes, { kind: 'rows', ids, rows }] });
     this.changed.add(name);
   }
 
@@ -174,11 +192,11 @@ class MergePlanner {
   grownVocabulary(base: Checkpoint, adapters: readonly OpenedPeftAdapter[]): number | undefined {
     if (this.tables === undefined) return undefined;
     const { embedding, head: headName } = this.tables;
-    const rows = this.tensors.get(embedding)!.source.shape[0]!;
+    const rows = rowsOf(this.tensors.get(embedding)!);
     const head = this.tensors.get(headName);
-    if (head && head.source.shape[0] !== rows && adapters.length > 0) {
+    if (head && rowsOf(head) !== rows && adapters.length > 0) {
       const [, width = 0] = head.source.shape;
-      throw this.misfit(adapters.at(-1)!, headName, [rows, width], head.source.shape);
+      throw this.misfit(adapters.at(-1)!, headName, [rows, width], [rowsOf(head), width]);
     }
     return rows === base.tensors.get(embedding)!.shape[0] ? undefined : rows;
   }

@@ -19,7 +19,7 @@ import {
   type TensorSource,
 } from '../formats/index.ts';
 import { addLowRank, type LowRankChange, transposed } from './low-rank.ts';
-import type { MergePlan, PlannedPair, PlannedTensor } from './merge-plan.ts';
+import { type MergePlan, plannedShape, type PlannedPair, type PlannedTensor } from './merge-plan.ts';
 
 /** Values worked on at a time (16 MB in f32). */
 const blockValues = 1 << 22;
@@ -70,16 +70,27 @@ function requireFinite(name: string, bytes: Uint8Array, dtype: FloatDtype): void
   throw new FormatError('merge-not-finite', { tensor: name, value: String(value[0]), dtype });
 }
 
+/** Rows of the base's tensor in f32; 0 where it has none, which are then replaced. */
+async function readRows(source: TensorEntry, { begin, end }: RowRange, columns: number): Promise<Float32Array> {
+  if (source.shape.length === 0) return readTensor(source);
+  const known = source.shape[0]!;
+  if (end <= known) return readTensor(source, { begin, end });
+  const block = new Float32Array((end - begin) * columns);
+  if (begin < known) block.set(await readTensor(source, { begin, end: known }));
+  return block;
+}
+
 /** The chunks of a tensor that is changed or converted. */
 async function* mergedChunks(name: string, tensor: PlannedTensor, dtype: FloatDtype): AsyncGenerator<Uint8Array> {
   const changes = await readyChanges(tensor);
   const { source } = tensor;
-  const rowCount = source.shape[0] ?? 1;
-  const columns = rowCount === 0 ? 0 : elementCount(source.shape) / rowCount;
+  const shape = plannedShape(tensor);
+  const rowCount = shape[0] ?? 1;
+  const columns = rowCount === 0 ? 0 : elementCount(shape) / rowCount;
   const step = Math.max(1, Math.floor(blockValues / Math.max(1, columns)));
   for (let begin = 0; begin < rowCount; begin += step) {
     const rows = { begin, end: Math.min(rowCount, begin + step) };
-    const block = await readTensor(source, source.shape.length === 0 ? undefined : rows);
+    const block = await readRows(source, rows, columns);
     applyChanges(block, rows, columns, changes);
     const bytes = encodeFloats(block, dtype);
     requireFinite(name, bytes, dtype);
@@ -100,7 +111,7 @@ function mergedSource(name: string, tensor: PlannedTensor, asked: FloatDtype | u
     const allowed = ['F32', 'F16', 'BF16'];
     throw new FormatError('tensor-dtype', { file: source.file, tensor: name, dtype, allowed });
   }
-  return { name, dtype, shape: source.shape, chunks: () => mergedChunks(name, tensor, dtype) };
+  return { name, dtype, shape: plannedShape(tensor), chunks: () => mergedChunks(name, tensor, dtype) };
 }
 
 /** Whether a parted head and its embedding hold the same values after all, as PEFT's `ensure_weight_tying` saves them. */

@@ -1,5 +1,11 @@
 /** A model folder and its adapters, made ready for decoding: nothing moves, every adapter's matrices are inputs. */
-import { fitAdapter, type FittedAdapter, openModelFolder, type Quantization } from '../checkpoint/index.ts';
+import {
+  fitAdapter,
+  type FittedAdapter,
+  openModelFolder,
+  type Quantization,
+  withVocabularyRows,
+} from '../checkpoint/index.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Model } from '../models/index.ts';
 import type { CompileOptions } from '../runtime/index.ts';
@@ -13,8 +19,9 @@ export interface OpenedModel {
 }
 
 /** The matrices of an adapter below the last one. Only LoRA pairs can lie on top of one another. */
-function pairsBelow({ folder, modules, values, savedModules, tokenIds }: FittedAdapter, index: number): FixedTensors {
-  if (savedModules.length > 0 || tokenIds.length > 0) throw new UnsupportedError('adapter-below', { folder });
+function pairsBelow({ folder, modules, values, savedModules, tokenRows }: FittedAdapter, index: number): FixedTensors {
+  if (savedModules.length + tokenRows.embedding.length + tokenRows.output.length > 0)
+    throw new UnsupportedError('adapter-below', { folder });
   const prefix = frozenAdapterPrefix(index);
   return new Map(
     modules.flatMap(({ name, rank, inputs, outputs }) => {
@@ -46,14 +53,15 @@ export async function openModel(
     return { model, decoder: await Decoder.create(opened, frozenMethod(stored), new Map(), options) };
   }
   const below = fitted.slice(0, -1);
-  const method = loraMethod(model, stored, {
+  const grown = withVocabularyRows(opened, last.vocabularySize);
+  const method = loraMethod(grown.model, stored, {
     dropout: 0,
     modules: last.modules,
     savedModules: last.savedModules,
-    tokenIds: last.tokenIds,
+    tokenRows: last.tokenRows,
     below: below.map(({ modules }) => modules),
   });
   const fixed = new Map(below.flatMap((adapter, index) => [...pairsBelow(adapter, index)]));
   for (const { name, shape } of method.trainables) fixed.set(name, { shape, values: last.values.get(name)! });
-  return { model, decoder: await Decoder.create(opened, method, fixed, options) };
+  return { model: grown.model, decoder: await Decoder.create(grown, method, fixed, options) };
 }

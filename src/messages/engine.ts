@@ -25,6 +25,14 @@ export const engineMessages = {
     `additional_target: each name must be a module of the model, got ${f.targets.map((t) => `"${t}"`).join(', ')}. There are ${f.available.join(', ')}`,
   'token-id-outside': (f: { id: number; vocabularySize: number }) =>
     `trainable_token_indices: ids must lie below the vocabulary's ${f.vocabularySize}, got ${f.id}`,
+  'new-tokens-on-adapter': (f: { folder: string }) =>
+    `add_tokens: tokens can be added to a base model only, got an adapter to continue (${f.folder}). Merge it first (fettle export), or set create_new_adapter: true`,
+  'new-tokens-need-both': (f: { given: string; missing: string }) =>
+    `additional_target: with added tokens, embedding and output layer must both move as a whole or both not, got ${f.given} alone. Add ${f.missing}, or leave both out: the rows of new tokens are trained anyway`,
+  'grown-output-bias': (f: { modelType: string; module: string }) =>
+    `add_tokens: the output layer must have no bias, got ${f.module}.bias of a ${f.modelType} model. Leave add_tokens out`,
+  'token-beyond-vocabulary': (f: { id: number; vocabularySize: number }) =>
+    `model: token ids must lie below the model's vocab_size ${f.vocabularySize}, got ${f.id} from the tokenizer. Set resize_vocab: true to train rows for the others`,
   'adapter-below': (f: { folder: string }) =>
     `adapter_name_or_path: an adapter that lies below another may hold LoRA matrices only, got whole modules or token rows in ${f.folder}. Merge it into its base model first (fettle export)`,
   'adapter-disagrees': (f: { key: string; given: string; own: string; folder: string }) =>
@@ -33,6 +41,10 @@ export const engineMessages = {
     `${f.folder}: frozen weights in 4 or 8 bits must be stored [out, in], got a ${f.modelType} model, whose are [in, out]. Leave ${f.key} out`,
   'integers-of-four-bits': (f: { folder: string }) =>
     `compute: products in integers need weights in floats or 8 bits, got ${f.folder}, whose weights stand in 4 bits. Leave compute out`,
+  'integer-kernels': (f: { compute: string; processor: string }) =>
+    `compute: ${f.compute} needs a processor whose kernels add 8-bit products exactly (AVX-VNNI, AVX-512 VNNI, ARM dot products), got wrong sums from onnxruntime on ${f.processor}. Set compute: float32`,
+  'arithmetic-error': (f: { compute: string; loss: number; exactLoss: number; cosine: number }) =>
+    `compute: ${f.compute} on the first batch: loss ${f.loss.toFixed(5)}, in f32 ${f.exactLoss.toFixed(5)} (${Math.abs((f.loss / f.exactLoss - 1) * 100).toPrecision(2)} % apart); its gradient and that of f32 have a cosine of ${f.cosine.toFixed(4)}`,
   'memory-too-small': (f: {
     needed: number;
     limit: number;

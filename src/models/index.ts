@@ -8,3 +8,4 @@ export type {
   ParameterSource,
 } from './family.ts';
 export { modelTypes, readModel } from './registry.ts';
+export { vocabularySizeKey, withVocabulary } from './grown-vocabulary.ts';

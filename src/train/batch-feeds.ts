@@ -1,9 +1,10 @@
 /** A batch of sequences as the tensors that the loss graph takes: tokens one after the other, without padding. */
 import type { Sequence } from '../data/index.ts';
+import { UnsupportedError } from '../errors.ts';
 import type { Model } from '../models/index.ts';
 import { blockLayoutValues, positionValues } from '../nn/index.ts';
 import { float32, int64, type TensorValue } from '../runtime/index.ts';
-import { type DropoutSite, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
+import { type DropoutSite, storedTokenIds, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { hashKey, mix32 } from '../util/index.ts';
 import type { DropoutKey } from './engine.ts';
 import { batchInputs } from './loss-graph.ts';
@@ -43,8 +44,13 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     }
     start += lengths[i]!;
   });
+  const beyond = ids.findIndex((id) => id >= model.vocabularySize);
+  if (beyond >= 0) {
+    const { vocabularySize } = model;
+    throw new UnsupportedError('token-beyond-vocabulary', { id: ids[beyond]!, vocabularySize });
+  }
   const feeds: Record<string, TensorValue> = {
-    [batchInputs.tokenIds]: int64(ids),
+    [batchInputs.tokenIds]: int64(storedTokenIds(ids, method.storedRows)),
     slot_token: int64(slotToken),
     token_slot: int64(tokenSlot),
     steps: int64(Array.from({ length: longest }, (_, i) => i)),
@@ -60,7 +66,7 @@ export function batchFeeds(batch: readonly Sequence[], model: Model, method: Tun
     feeds[name] = values instanceof Float32Array ? float32(values, shape) : int64(values, shape);
   }
   for (const [name, { shape, values }] of Object.entries(
-    tokenRowInputs(method.movedTokenIds, ids, model.vocabularySize),
+    tokenRowInputs(method.movedTokenIds, ids, method.storedRows),
   )) {
     feeds[name] = int64(values, shape);
   }

@@ -8,17 +8,21 @@ import {
   type ModelFolder,
   openModelFolder,
   quantizationOf,
+  withVocabularyRows,
 } from '../checkpoint/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { ConfigError, UnsupportedError } from '../errors.ts';
 import {
   newPeftConfig,
+  readJsonObject,
   tensorFromValues,
   writeCheckpoint,
   writeFileAtomically,
+  writeJsonFile,
   writePeftAdapter,
 } from '../formats/index.ts';
-import type { Model } from '../models/index.ts';
+import { newTokenIds } from '../data/index.ts';
+import { type Model, vocabularySizeKey } from '../models/index.ts';
 import {
   frozenAdapterPrefix,
   fullMethod,
@@ -29,12 +33,13 @@ import {
   loraScale,
   shortNames,
   targetModules,
+  type TokenRowChoice,
   type TuningMethod,
   wholeModules,
 } from '../tuning/index.ts';
 import type { TrainEngine } from './engine.ts';
 import { createGraphEngine } from './graph-engine.ts';
-import { type BatchSize, choosePlan, memoryOf, type MemoryPlan } from './memory-plan.ts';
+import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
 
 /** A base model with its tuning method, before anything is computed. */
 export interface TuningSetup {
@@ -44,8 +49,15 @@ export interface TuningSetup {
   readonly values: ReadonlyMap<string, Float32Array>;
   /** Matrices of adapters that lie below and do not move. */
   readonly fixed: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
+  /** The same in f32, where the run computes in integers: their error is measured against it. */
+  readonly reference?: TuningSetup;
   /** Writes what was trained into a folder, as PEFT or Hugging Face have it. */
   readonly save: (folder: string, engine: TrainEngine) => Promise<void>;
+}
+
+/** The config of the step in f32 that integers are compared with: in segments, which need the least memory. */
+export function referenceConfig(config: FettleConfig): FettleConfig {
+  return { ...config, compute: 'float32', gradient_checkpointing: true };
 }
 
 /** The setting's key was written by the user, so that it must agree with an adapter that is continued. */
@@ -57,21 +69,27 @@ export type IsGiven = (key: keyof FettleConfig) => boolean;
  *   FormatError and UnsupportedError as opening the model and the adapters.
  */
 export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Promise<TuningSetup> {
-  const folder = await openModelFolder(baseModel(config), quantizationOf(config));
-  const { model, stored } = folder;
+  const form = config.compute === 'float32' ? undefined : config.compute;
+  const opened = await openModelFolder(baseModel(config), quantizationOf(config), form);
+  const { stored } = opened;
+  const newIds = await newTokenIds(config, opened.model.vocabularySize);
   const fixed = new Map<string, { shape: readonly number[]; values: Float32Array }>();
   if (config.finetuning_type === 'full') {
+    const folder = withVocabularyRows(opened, vocabularyWith(newIds));
     return {
       folder,
-      method: fullMethod(model, stored),
+      method: fullMethod(folder.model, stored),
       values: new Map(),
       fixed,
       save: (target, engine) => saveFullModel(target, folder, engine),
     };
   }
   const adapters: FittedAdapter[] = [];
-  for (const path of config.adapter_name_or_path) adapters.push(await fitAdapter(path, model));
+  for (const path of config.adapter_name_or_path) adapters.push(await fitAdapter(path, opened.model));
   const continued = config.create_new_adapter ? undefined : adapters.at(-1);
+  if (continued && newIds.length > 0) throw new ConfigError('new-tokens-on-adapter', { folder: continued.folder });
+  const folder = withVocabularyRows(opened, Math.max(continued?.vocabularySize ?? 0, vocabularyWith(newIds)));
+  const { model } = folder;
   const below = continued ? adapters.slice(0, -1) : adapters;
   below.forEach((adapter, i) => addFixed(fixed, adapter, i));
   if (continued) requireAgreement(config, isGiven, continued, targetNames(config, folder));
@@ -79,8 +97,8 @@ export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Pro
   const method = loraMethod(model, stored, {
     dropout: config.lora_dropout,
     modules,
-    savedModules: continued?.savedModules ?? wholeModules(model, config.additional_target),
-    tokenIds: continued?.tokenIds ?? tokenIds(config, model.vocabularySize),
+    savedModules: continued?.savedModules ?? savedModules(config, model, newIds),
+    tokenRows: continued?.tokenRows ?? chosenRows(config, model, newIds),
     below: below.map((adapter) => adapter.modules),
   });
   return {
@@ -88,7 +106,8 @@ export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Pro
     method,
     values: continued?.values ?? new Map(),
     fixed,
-    save: (target, engine) => saveAdapter(target, config, folder, engine, continued),
+    save: (target, engine) => saveAdapter(target, config, folder, engine, continued, newIds),
+    ...(form ? { reference: await prepareTuning(referenceConfig(config), isGiven) } : {}),
   };
 }
 
@@ -106,11 +125,31 @@ function targetNames(config: FettleConfig, { model }: Pick<ModelFolder, 'model'>
   return targetModules(model, config.lora_target === 'all' ? ['all'] : config.lora_target);
 }
 
-function tokenIds(config: FettleConfig, vocabularySize: number): number[] {
-  const ids = [...new Set(config.trainable_token_indices)].sort((a, b) => a - b);
-  const outside = ids.find((id) => id >= vocabularySize);
-  if (outside !== undefined) throw new ConfigError('token-id-outside', { id: outside, vocabularySize });
-  return ids;
+/** One more than the largest of the ids; 0 where there are none. */
+function vocabularyWith(ids: readonly number[]): number {
+  return ids.reduce((most, id) => Math.max(most, id + 1), 0);
+}
+
+/** Rows that move alone: those that the config names, and those of tokens that it adds, which the head needs too. */
+function chosenRows(config: FettleConfig, model: Model, newIds: readonly number[]): TokenRowChoice {
+  const ids = [...new Set([...config.trainable_token_indices, ...newIds])].sort((a, b) => a - b);
+  const outside = ids.find((id) => id >= model.vocabularySize);
+  if (outside !== undefined) {
+    throw new ConfigError('token-id-outside', { id: outside, vocabularySize: model.vocabularySize });
+  }
+  return { embedding: ids, output: model.tiesEmbeddings ? [] : newIds, newIds };
+}
+
+/** Modules that move as a whole. Of embedding and output one alone would leave the other without the new rows. */
+function savedModules(config: FettleConfig, model: Model, newIds: readonly number[]): string[] {
+  const modules = wholeModules(model, config.additional_target);
+  const tables = [model.inputEmbedding, model.outputModule];
+  const saved = tables.filter((name) => modules.includes(name));
+  if (newIds.length > 0 && saved.length === 1) {
+    const missing = tables.find((name) => name !== saved[0])!;
+    throw new ConfigError('new-tokens-need-both', { given: saved[0]!, missing });
+  }
+  return modules;
 }
 
 function addFixed(
@@ -118,7 +157,8 @@ function addFixed(
   adapter: FittedAdapter,
   index: number,
 ): void {
-  if (adapter.savedModules.length > 0 || adapter.tokenIds.length > 0) {
+  const { savedModules: saved, tokenRows } = adapter;
+  if (saved.length + tokenRows.embedding.length + tokenRows.output.length > 0) {
     throw new UnsupportedError('adapter-below', { folder: adapter.folder });
   }
   for (const { name, rank, inputs, outputs } of adapter.modules) {
@@ -174,7 +214,7 @@ export function optimizerBytes(config: FettleConfig): number {
 
 /** The memory plan of a run, without starting anything. */
 export function planMemory(config: FettleConfig, setup: TuningSetup, batch: BatchSize): MemoryPlan {
-  return choosePlan(
+  const plan = choosePlan(
     setup.folder.model,
     setup.method,
     batch,
@@ -182,21 +222,22 @@ export function planMemory(config: FettleConfig, setup: TuningSetup, batch: Batc
     memoryLimit(config),
     config.gradient_checkpointing,
   );
+  if (!setup.reference) return plan;
+  const reference = planMemory(referenceConfig(config), setup.reference, batch);
+  return { ...plan, peak: Math.max(plan.peak, reference.peak) };
 }
 
 /** What one row of a few tokens would need in segments: below this no setting helps. */
 function smallestMemory(config: FettleConfig, setup: TuningSetup): number {
   const batch = { rows: 1, longest: 16, tokens: 16, labelled: 8 };
-  const plan = { kind: 'segmented', layersPerSegment: 1 } as const;
-  return memoryOf(setup.folder.model, setup.method, batch, optimizerBytes(config), plan).peak;
+  return choosePlan(setup.folder.model, setup.method, batch, optimizerBytes(config), 0, true).peak;
 }
 
 /**
- * Makes the engine.
- * @param batch the largest micro-batch that it will be given.
- * @throws ConfigError `memory-too-small` where the plan does not fit, with the settings that help.
+ * The memory plan of a run that fits.
+ * @throws ConfigError `memory-too-small` where it does not, with the settings that help.
  */
-export async function createEngine(config: FettleConfig, setup: TuningSetup, batch: BatchSize): Promise<CreatedEngine> {
+export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: BatchSize): MemoryPlan {
   const memory = planMemory(config, setup, batch);
   const limit = memoryLimit(config);
   if (memory.peak > limit) {
@@ -204,12 +245,22 @@ export async function createEngine(config: FettleConfig, setup: TuningSetup, bat
       needed: memory.peak,
       limit,
       stated: config.memory_limit !== undefined,
-      segmented: memory.plan === 'segmented',
+      segmented: memory.form.kind === 'segmented',
       rows: batch.rows,
       longest: batch.longest,
       smallest: smallestMemory(config, setup),
     });
   }
+  return memory;
+}
+
+/**
+ * Makes the engine.
+ * @param batch the largest micro-batch that it will be given.
+ * @throws ConfigError `memory-too-small` where the plan does not fit.
+ */
+export async function createEngine(config: FettleConfig, setup: TuningSetup, batch: BatchSize): Promise<CreatedEngine> {
+  const memory = fittingPlan(config, setup, batch);
   const threads = threadCount(config);
   const engine = await createGraphEngine(setup.folder, setup.method, {
     device: config.device,
@@ -217,8 +268,7 @@ export async function createEngine(config: FettleConfig, setup: TuningSetup, bat
     seed: config.seed,
     values: setup.values,
     fixed: setup.fixed,
-    plan:
-      memory.plan === 'whole' ? { kind: 'whole' } : { kind: 'segmented', layersPerSegment: memory.layersPerSegment },
+    plan: memory.form,
   });
   return { engine, memory, threads };
 }
@@ -229,6 +279,7 @@ async function saveAdapter(
   { model }: ModelFolder,
   engine: TrainEngine,
   continued: FittedAdapter | undefined,
+  newIds: readonly number[],
 ): Promise<void> {
   const peft =
     continued?.config ??
@@ -257,13 +308,29 @@ function peftTargets(config: FettleConfig, model: Model): string[] {
   return targetModules(model, short).length === chosen.length ? short : chosen.map(({ name }) => name);
 }
 
-function tokenSettings(config: FettleConfig, model: Model): { trainableTokens?: Record<string, number[]> } {
-  const ids = tokenIds(config, model.vocabularySize);
-  const table = model.inputEmbedding;
-  return ids.length === 0 ? {} : { trainableTokens: { [table.slice(table.lastIndexOf('.') + 1)]: ids } };
+function tokenSettings(
+  config: FettleConfig,
+  model: Model,
+  newIds: readonly number[],
+): { trainableTokens?: Record<string, readonly number[]> } {
+  const { embedding, output } = chosenRows(config, model, newIds);
+  const whole = new Set(savedModules(config, model, newIds));
+  const short = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
+  const rows = (
+    [
+      [model.inputEmbedding, embedding],
+      [model.outputModule, output],
+    ] as const
+  ).filter(([module, ids]) => ids.length > 0 && !whole.has(module));
+  if (rows.length === 0) return {};
+  return { trainableTokens: Object.fromEntries(rows.map(([module, ids]) => [short(module), ids])) };
 }
 
-async function saveFullModel(target: string, { folder, stored }: ModelFolder, engine: TrainEngine): Promise<void> {
+async function saveFullModel(
+  target: string,
+  { folder, model, stored }: ModelFolder,
+  engine: TrainEngine,
+): Promise<void> {
   const dtypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
   await writeCheckpoint(
     target,
@@ -272,8 +339,13 @@ async function saveFullModel(target: string, { folder, stored }: ModelFolder, en
       return tensorFromValues(name, shape, data, weight && !isQuantized(weight) ? dtypes[weight.dtype] : 'F32');
     }),
   );
-  for (const name of ['config.json', 'generation_config.json'])
-    await copyIfThere(join(folder, name), join(target, name));
+  await copyIfThere(join(folder, 'generation_config.json'), join(target, 'generation_config.json'));
+  const configFile = join(folder, 'config.json');
+  const json = await readJsonObject(configFile);
+  const key = vocabularySizeKey(json);
+  // Byte for byte, unless tokens were added.
+  if (json[key] === model.vocabularySize) await copyIfThere(configFile, join(target, 'config.json'));
+  else await writeJsonFile(join(target, 'config.json'), { ...json, [key]: model.vocabularySize });
 }
 
 async function copyIfThere(from: string, to: string): Promise<void> {

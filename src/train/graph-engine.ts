@@ -1,14 +1,14 @@
 /** The training engine over tensor graphs: holds what moves, feeds batches to a step plan and adds up gradients. */
 import { type ModelFolder, openWeights } from '../checkpoint/index.ts';
 import type { Sequence } from '../data/index.ts';
-import { readTensor } from '../formats/index.ts';
 import { type CompileOptions, float32, type TensorValue } from '../runtime/index.ts';
-import type { Trainable, TuningMethod } from '../tuning/index.ts';
+import type { TuningMethod } from '../tuning/index.ts';
 import { batchFeeds, dropoutMask } from './batch-feeds.ts';
 import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
 import { attentionForm } from './loss-graph.ts';
 import type { PlanForm } from './plan-form.ts';
 import { segmentedPlan } from './segmented-plan.ts';
+import { startValues } from './start-values.ts';
 import { gradientOutput, lossOutput, type StepPlan } from './step-plan.ts';
 import { wholePlan } from './whole-plan.ts';
 
@@ -93,26 +93,4 @@ function maskFeeds(
 
 function addTo(target: Float32Array, values: Float32Array): void {
   for (let i = 0; i < target.length; i++) target[i]! += values[i]!;
-}
-
-async function startValues(folder: ModelFolder, trainable: Trainable, seed: number): Promise<Float32Array> {
-  const { start, shape } = trainable;
-  const count = shape.reduce((product, size) => product * size, 1);
-  const entry = (name: string): Parameters<typeof readTensor>[0] => folder.checkpoint.tensors.get(name)!;
-  switch (start.kind) {
-    case 'zeros':
-      return new Float32Array(count);
-    case 'values':
-      return start.make(seed);
-    case 'stored':
-      return readTensor(entry(start.source));
-    case 'rows': {
-      const values = new Float32Array(count);
-      const width = count / start.rows.length;
-      for (const [i, row] of start.rows.entries()) {
-        values.set(await readTensor(entry(start.source), { begin: row, end: row + 1 }), i * width);
-      }
-      return values;
-    }
-  }
 }

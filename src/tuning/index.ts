@@ -8,6 +8,7 @@ export {
   loraMethod,
   type LoraMethodSettings,
   type StoredWeights,
+  type TokenRowChoice,
 } from './methods.ts';
 export { shortNames, targetModules, wholeModules } from './targets.ts';
-export { tokenRowInputs } from './token-rows.ts';
+export { storedTokenIds, tokenRowInputs, tokenRowName } from './token-rows.ts';

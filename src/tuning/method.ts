@@ -5,10 +5,15 @@ import type { ParameterSource } from '../models/index.ts';
 export type Start =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'values'; readonly make: (seed: number) => Float32Array }
-  /** A tensor of the checkpoint. */
+  /** A tensor of the checkpoint; rows that it lacks start near the mean of its own. */
   | { readonly kind: 'stored'; readonly source: string }
-  /** Some rows of a tensor of the checkpoint. */
-  | { readonly kind: 'rows'; readonly source: string; readonly rows: readonly number[] };
+  /** Some rows of a tensor of the checkpoint; `newRows` of them start near the mean of the rows before them. */
+  | {
+      readonly kind: 'rows';
+      readonly source: string;
+      readonly rows: readonly number[];
+      readonly newRows: readonly number[];
+    };
 
 /** A tensor that training moves; an input of the graph under its name. */
 export interface Trainable {
@@ -32,6 +37,8 @@ export interface TuningMethod {
   readonly dropoutSites: readonly DropoutSite[];
   /** Token ids whose embedding rows move alone; empty where none do. */
   readonly movedTokenIds: readonly number[];
+  /** Rows of the embedding table as programs see it: larger ids stand for rows that move. */
+  readonly storedRows: number;
   /** The parameters as nodes; dropout only where `training`. */
   source(training: boolean): ParameterSource;
 }

@@ -45,7 +45,7 @@ export function toSequences(rows: readonly GoldenRow[]): Sequence[] {
 export function recordedLora(
   opened: ModelFolder,
   golden: ParityGolden,
-  more: Partial<Pick<LoraMethodSettings, 'savedModules' | 'tokenIds' | 'dropout'>> = {},
+  more: Partial<Pick<LoraMethodSettings, 'savedModules' | 'tokenRows' | 'dropout'>> = {},
 ): TuningMethod {
   const { r, lora_alpha, target_modules, use_rslora } = golden.lora;
   const targets = typeof target_modules === 'string' ? [target_modules] : target_modules;
@@ -57,7 +57,6 @@ export function recordedLora(
       scale: loraScale(r, lora_alpha, use_rslora ?? false),
     })),
     savedModules: [],
-    tokenIds: [],
     ...more,
   });
 }

@@ -65,6 +65,18 @@ export const modelKeys = {
     z.boolean().default(false),
     'Merge every adapter of adapter_name_or_path and begin a new one on top.',
   ),
+  add_tokens: key(
+    textList.default([]),
+    'Tokens to add to the tokenizer. Their rows of embedding and output start near the mean of all rows and are trained.',
+  ),
+  add_special_tokens: key(
+    textList.default([]),
+    'The same for special tokens, which are left out of decoded text where special tokens are skipped.',
+  ),
+  resize_vocab: key(
+    z.boolean().default(false),
+    'Give the model rows for all tokens of its tokenizer, and train those that it lacked; add_tokens does so for what it adds.',
+  ),
   trainable_token_indices: key(
     z.array(z.number().int().min(0)).default([]),
     'Ids of single embedding rows that are trained beside the LoRA weights (as in PEFT), for added tokens.',

@@ -1,0 +1,32 @@
+/** A model with more rows of embedding and output than its checkpoint holds: what adding tokens makes of it. */
+import { UnsupportedError } from '../errors.ts';
+import type { Model, ParameterShape } from './family.ts';
+
+/**
+ * The model with `rows` token ids. Its graph is the same: embedding and output come from the tuning method, which must
+ * bring the rows that the checkpoint lacks.
+ * @throws UnsupportedError `grown-output-bias` where the output layer has a bias, whose new values nothing trains.
+ */
+export function withVocabulary(model: Model, rows: number): Model {
+  if (rows <= model.vocabularySize) return model;
+  const { inputEmbedding, outputModule, modelType } = model;
+  const tables = [`${inputEmbedding}.weight`, `${outputModule}.weight`];
+  if (model.parameters.some(({ name }) => name === `${outputModule}.bias`)) {
+    throw new UnsupportedError('grown-output-bias', { modelType, module: outputModule });
+  }
+  const grow = ({ name, shape }: ParameterShape): ParameterShape =>
+    tables.includes(name) ? { name, shape: [rows, ...shape.slice(1)] } : { name, shape };
+  return {
+    ...model,
+    vocabularySize: rows,
+    parameters: model.parameters.map(grow),
+    linearModules: model.linearModules.map((module) =>
+      module.name === outputModule ? { ...module, outputs: rows } : module,
+    ),
+  };
+}
+
+/** The key of `config.json` that holds the number of token ids. */
+export function vocabularySizeKey(config: Readonly<Record<string, unknown>>): string {
+  return Object.hasOwn(config, 'padded_vocab_size') ? 'padded_vocab_size' : 'vocab_size';
+}
