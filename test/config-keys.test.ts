@@ -9,6 +9,7 @@ import { configKeys } from '../src/config/index.ts';
 const readInConfig = [
   'neat_packing',
   'metric_for_best_model',
+  'predict_with_generate',
   'num_beams',
   'bf16',
   'fp16',

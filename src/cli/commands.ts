@@ -29,6 +29,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/chat.ts'),
   },
   {
+    name: 'predict',
+    summary: 'Answer the rows of a data set and compare with the right answers',
+    load: () => import('./commands/predict.ts'),
+  },
+  {
     name: 'data preview',
     summary: 'Show rows as training sees them: tokens, and which are trained',
     load: () => import('./commands/data-preview.ts'),

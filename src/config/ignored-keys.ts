@@ -92,7 +92,7 @@ export const ignoredKeyGroups: readonly { readonly reason: string; readonly keys
       eaft_alpha init_special_tokens megatron_pretrained_checkpoint image_max_pixels image_min_pixels
       image_do_pan_and_scan image_resolution crop_to_patches video_max_pixels video_min_pixels video_resolution
       video_fps video_maxlen use_audio_in_video audio_sampling_rate freeze_vision_tower freeze_multi_modal_projector
-      freeze_language_model task_dir lang n_shot save_dir download_mode
+      freeze_language_model download_mode
     `),
   },
 ];

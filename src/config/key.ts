@@ -15,6 +15,8 @@ export type KeyGroup =
   | 'Output'
   | 'Generation'
   | 'Export'
+  | 'Pairwise comparison'
+  | 'Predictions and tasks'
   | 'Machine';
 
 /** What a resumed run does with a key: compares it, lets it differ, or compares the content it points to. */

@@ -65,8 +65,6 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
   eval_delay: zero('Leave it out: evaluations begin with the first eval_steps'),
   eval_on_each_dataset: off('Leave it out: give one eval_dataset'),
   compute_accuracy: off('Leave it out: evaluations give eval_loss'),
-  do_predict: off('Use fettle generate'),
-  predict_with_generate: off('Use fettle generate'),
 
   push_to_hub: off('Upload output_dir yourself'),
   export_hub_model_id: unset('Upload export_dir yourself'),

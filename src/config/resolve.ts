@@ -46,7 +46,7 @@ export function resolveConfig(parsed: ParsedConfig, isSet: (key: ConfigKey) => b
     overlong: parsed.overlong ?? (limited ? 'keep-response' : 'drop'),
     packing: parsed.packing ?? (parsed.neat_packing || parsed.stage === 'pt'),
     group_by_length: parsed.group_by_length ?? !parsed.disable_shuffling,
-    do_train: parsed.do_train ?? !(parsed.do_eval === true && isSet('do_eval')),
+    do_train: parsed.do_train ?? !((parsed.do_eval === true && isSet('do_eval')) || parsed.do_predict),
     do_eval: parsed.do_eval ?? evaluates,
     eval_steps: parsed.eval_steps ?? parsed.logging_steps,
     greater_is_better: parsed.greater_is_better ?? false,

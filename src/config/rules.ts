@@ -42,6 +42,10 @@ const rules: readonly Rule[] = [
       ? needs(context, 'do_eval', 'do_eval: true', evalData)
       : undefined,
   (config, context) =>
+    config.do_predict && !config.predict_with_generate
+      ? needs(context, 'predict_with_generate', 'do_predict: true', ['predict_with_generate: true'])
+      : undefined,
+  (config, context) =>
     config.eval_strategy !== 'no' && !hasEvalData(config)
       ? needs(context, 'eval_strategy', `eval_strategy: ${config.eval_strategy}`, evalData)
       : undefined,

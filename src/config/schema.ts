@@ -13,6 +13,7 @@ import { modelKeys } from './keys/model.ts';
 import { outputKeys } from './keys/output.ts';
 import { precisionKeys } from './keys/precision.ts';
 import { trainingKeys } from './keys/training.ts';
+import { testKeys } from './keys/tests.ts';
 import { refusedKeys } from './refused-keys.ts';
 import { samplingStrategies, translatedKeys } from './translated-keys.ts';
 
@@ -26,6 +27,7 @@ export const configSchema = z.strictObject({
   ...outputKeys,
   ...generationKeys,
   ...exportKeys,
+  ...testKeys,
   ...machineKeys,
   ...precisionKeys,
 });

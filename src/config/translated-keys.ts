@@ -15,6 +15,8 @@ const whenTrue =
 export const translatedKeys: Readonly<Record<string, TranslatedKey>> = {
   evaluation_strategy: { to: 'eval_strategy' },
   per_gpu_train_batch_size: { to: 'per_device_train_batch_size' },
+  // LLaMA-Factory's configurations of tasks.
+  batch_size: { to: 'per_device_eval_batch_size' },
   per_gpu_eval_batch_size: { to: 'per_device_eval_batch_size' },
   activation_checkpointing: { to: 'gradient_checkpointing' },
   disable_gradient_checkpointing: { to: 'gradient_checkpointing', convert: whenTrue(false) },

@@ -6,12 +6,9 @@ import { train } from '../../train/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
+import { runPredictions } from '../predict-view.ts';
+import { shellCommand } from '../shell-command.ts';
 import { TrainView } from '../train-view.ts';
-
-/** An argument as a shell takes it. */
-function quoted(argument: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
 
 /** The command that chats with the result. */
 function chatCommand(config: FettleConfig): string {
@@ -20,7 +17,7 @@ function chatCommand(config: FettleConfig): string {
     config.finetuning_type === 'lora'
       ? [`model_name_or_path=${config.model_name_or_path!}`, `adapter_name_or_path=${output}`]
       : [`model_name_or_path=${output}`];
-  return ['fettle', 'chat', ...model].map(quoted).join(' ');
+  return shellCommand(['fettle', 'chat', ...model]);
 }
 
 /** Ctrl-C: the first finishes the step and saves, the second ends at once. */
@@ -33,6 +30,59 @@ function stopOnInterrupt(context: CommandContext, run: ReturnType<typeof train>)
     else run.kill().catch(() => undefined);
   });
   return () => interrupts > 0;
+}
+
+/** How a training that a command started ended. */
+interface Trained {
+  readonly exitCode: number;
+  readonly results?: object | undefined;
+}
+
+/** Trains, shows it, and hands on the object of its results. */
+async function runTraining(
+  context: CommandContext,
+  config: FettleConfig,
+  options: { readonly detach: boolean; readonly given: readonly string[]; readonly goOn: string },
+): Promise<Trained> {
+  const { detach, given, goOn } = options;
+  const json = context.options['json'] === true;
+  const people = json ? context.err : context.out;
+  const view = new TrainView(people, { goOn, talk: chatCommand(config) });
+  const run = train(config, { detach, given });
+  const interrupted = stopOnInterrupt(context, run);
+  if (detach) {
+    const { pid } = await run.begun;
+    people.line(trainTexts.detached(pid, join(run.folder, 'trainer_log.jsonl')));
+    return { exitCode: 0 };
+  }
+  let told = false;
+  try {
+    for await (const event of run.events) {
+      view.show(event);
+      told ||= event.type === 'stopped';
+      if (json && event.type === 'log') context.out.json(event.line);
+    }
+    const end = await run.done;
+    if (end.state === 'stopped' && !told) view.sayHowToGoOn();
+    return {
+      exitCode: end.state === 'stopped' && interrupted() ? INTERRUPTED : 0,
+      results: end.results ?? end.evaluation,
+    };
+  } catch (error) {
+    // A run that was ended at once has no result: that is what was asked for.
+    if (!interrupted()) throw error;
+    return { exitCode: INTERRUPTED };
+  } finally {
+    view.clear();
+  }
+}
+
+/** The configuration with the trained model in place of the one that training began with. */
+function withResult(config: FettleConfig): FettleConfig {
+  const output = config.output_dir!;
+  if (config.finetuning_type !== 'lora') return { ...config, model_name_or_path: output, adapter_name_or_path: [] };
+  const { adapter_name_or_path: before, create_new_adapter: isNew } = config;
+  return { ...config, adapter_name_or_path: [...(isNew ? before : before.slice(0, -1)), output] };
 }
 
 export const command: Command = {
@@ -48,38 +98,20 @@ export const command: Command = {
   ],
   async run(context) {
     const { config, given } = await openCommandConfig(context, trainingNeeds);
-    const json = context.options['json'] === true;
-    const people = json ? context.err : context.out;
     const detach = context.options['detach'] === true || config.detach;
-    const view = new TrainView(people, {
-      goOn: ['fettle', 'train', ...context.arguments].map(quoted).join(' '),
-      talk: chatCommand(config),
-    });
-    const run = train(config, { detach, given });
-    const interrupted = stopOnInterrupt(context, run);
-    if (detach) {
-      const { pid } = await run.begun;
-      people.line(trainTexts.detached(pid, join(run.folder, 'trainer_log.jsonl')));
-      return 0;
-    }
-    let told = false;
-    try {
-      for await (const event of run.events) {
-        view.show(event);
-        told ||= event.type === 'stopped';
-        if (json && event.type === 'log') context.out.json(event.line);
+    const goOn = shellCommand(['fettle', 'train', ...context.arguments]);
+    let results: object | undefined;
+    if (config.do_train || config.do_eval) {
+      const trained = await runTraining(context, config, { detach, given, goOn });
+      if (trained.exitCode !== 0 || detach || !config.do_predict) {
+        if (context.options['json'] === true && trained.results !== undefined) context.out.json(trained.results);
+        return trained.exitCode;
       }
-      const end = await run.done;
-      const results = end.results ?? end.evaluation;
-      if (json && results !== undefined) context.out.json(results);
-      if (end.state === 'stopped' && !told) view.sayHowToGoOn();
-      return end.state === 'stopped' && interrupted() ? INTERRUPTED : 0;
-    } catch (error) {
-      // A run that was ended at once has no result: that is what was asked for.
-      if (!interrupted()) throw error;
-      return INTERRUPTED;
-    } finally {
-      view.clear();
+      ({ results } = trained);
     }
+    // Predictions of what was trained; their numbers stand in one object with those of the training.
+    const { exitCode, end } = await runPredictions(context, config.do_train ? withResult(config) : config, goOn);
+    if (context.options['json'] === true) context.out.json({ ...results, ...end.results });
+    return exitCode;
   },
 };

@@ -8,7 +8,7 @@ const schedules = 'Use linear, cosine, constant or another of the list';
 
 export const trainingKeys = {
   do_train: key(z.boolean().optional(), 'Train.', {
-    defaultText: '`true`, but `false` where only do_eval is set',
+    defaultText: '`true`, but `false` where only do_eval or do_predict is set',
   }),
   num_train_epochs: key(z.number().positive().default(3), 'Passes over the training rows; fractions are allowed.'),
   max_steps: key(
