@@ -2,6 +2,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { FileError, FormatError } from '../errors.ts';
+import { withExpandedFloats } from './eight-bit-floats.ts';
 import { readError } from './file-errors.ts';
 import { readJsonObject } from './json-file.ts';
 import { isJsonObject } from './json-text.ts';
@@ -130,7 +131,7 @@ function sumLengths(tensors: ReadonlyMap<string, TensorEntry>): number {
 
 /**
  * Finds every tensor of a model folder; reads headers only. Where several forms stand, safetensors come before PyTorch's files and a
- * single file before shards, as in transformers.
+ * single file before shards, as in transformers. Tensors in 8-bit floats are given as bf16 copies in the cache.
  * @throws FileError `file-unreadable`, `weights-missing`; FormatError for a broken header, a missing shard (named, with a tensor that
  *   it should hold), a shard outside of the folder, a tensor that the index promises and its shard lacks, or one in two shards.
  */
@@ -139,10 +140,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     const single = join(folder, form.file);
     if (await exists(single)) {
       const { tensors, metadata } = await openWeightsFile(single);
-      return { folder, tensors, totalBytes: sumLengths(tensors), metadata };
+      return withExpandedFloats({ folder, tensors, totalBytes: sumLengths(tensors), metadata });
     }
     const index = join(folder, form.index);
-    if (await exists(index)) return openShards(folder, index);
+    if (await exists(index)) return withExpandedFloats(await openShards(folder, index));
   }
   throw new FileError('weights-missing', { folder, found: await otherWeights(folder) });
 }
