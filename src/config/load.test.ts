@@ -285,6 +285,15 @@ describe('errors', () => {
       'train.yaml:2:23: adapter_name_or_path needs finetuning_type: lora, got neither',
     ],
     [
+      'compute: int8\nquantization_bit: 4',
+      'train.yaml:1:10: compute: int8 cannot stand together with quantization_bit: 4. Products in integers read weights in 8 bits: set quantization_bit: 8 or leave it out',
+    ],
+    ['device: webgpu\ncompute: int8', 'train.yaml:2:10: compute: int8 needs device: cpu, got neither'],
+    [
+      'finetuning_type: full\ncompute: int8_careful',
+      'train.yaml:2:10: compute: int8_careful needs finetuning_type: lora, got neither',
+    ],
+    [
       'max_prompt_length: 2000\nmax_response_length: 100',
       'train.yaml:1:20: max_prompt_length + max_response_length must fit into cutoff_len, got 2100 against 2048. Set cutoff_len=2100 or lower the limits',
     ],

@@ -22,7 +22,6 @@ const noSuchCommand = 'Leave it out';
 
 /** Every refused key. */
 export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
-  compute: { neutral: ['float32', 'auto'], remedy: 'Leave it out: the arithmetic is f32' },
   use_dora: off(useLora),
   pissa_init: off(useLora),
   loraplus_lr_ratio: unset(useLora),

@@ -134,6 +134,24 @@ const rules: readonly Rule[] = [
       ? needs(context, 'quantization_bit', `quantization_bit: ${config.quantization_bit}`, ['finetuning_type: lora'])
       : undefined,
   (config, context) =>
+    config.finetuning_type !== 'lora' && config.compute !== 'float32'
+      ? needs(context, 'compute', `compute: ${config.compute}`, ['finetuning_type: lora'])
+      : undefined,
+  (config, context) =>
+    config.device !== 'cpu' && config.compute !== 'float32'
+      ? needs(context, 'compute', `compute: ${config.compute}`, ['device: cpu'])
+      : undefined,
+  (config, context) =>
+    config.quantization_bit === 4 && config.compute !== 'float32'
+      ? excludes(
+          context,
+          'compute',
+          `compute: ${config.compute}`,
+          'quantization_bit: 4',
+          'Products in integers read weights in 8 bits: set quantization_bit: 8 or leave it out',
+        )
+      : undefined,
+  (config, context) =>
     config.finetuning_type !== 'lora' && config.adapter_name_or_path.length > 0
       ? needs(context, 'adapter_name_or_path', 'adapter_name_or_path', ['finetuning_type: lora'])
       : undefined,

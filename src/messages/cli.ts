@@ -56,6 +56,9 @@ export const planLabels: Readonly<Record<string, string>> = {
   longest_cutoff_len: 'longest cutoff_len that fits',
   largest_batch: 'largest batch that fits',
   seconds_per_step: 'seconds per step',
+  compute: 'arithmetic of frozen weights',
+  compute_loss_error_share: 'its loss on the first batch is off f32 by',
+  compute_gradient_cosine: 'its gradient and that of f32: cosine',
 };
 
 /** Words of a training run. */

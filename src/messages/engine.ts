@@ -43,8 +43,6 @@ export const engineMessages = {
     `compute: products in integers need weights in floats or 8 bits, got ${f.folder}, whose weights stand in 4 bits. Leave compute out`,
   'integer-kernels': (f: { compute: string; processor: string }) =>
     `compute: ${f.compute} needs a processor whose kernels add 8-bit products exactly (AVX-VNNI, AVX-512 VNNI, ARM dot products), got wrong sums from onnxruntime on ${f.processor}. Set compute: float32`,
-  'arithmetic-error': (f: { compute: string; loss: number; exactLoss: number; cosine: number }) =>
-    `compute: ${f.compute} on the first batch: loss ${f.loss.toFixed(5)}, in f32 ${f.exactLoss.toFixed(5)} (${Math.abs((f.loss / f.exactLoss - 1) * 100).toPrecision(2)} % apart); its gradient and that of f32 have a cosine of ${f.cosine.toFixed(4)}`,
   'memory-too-small': (f: {
     needed: number;
     limit: number;

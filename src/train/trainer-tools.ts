@@ -14,7 +14,8 @@ import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { decaysInFullTuning } from '../optim/index.ts';
 import type { BatchSource, TrainBatch } from './batch-source.ts';
-import { createEngine, prepareTuning, type TuningSetup } from './create-engine.ts';
+import { prepareTuning, type TuningSetup } from './create-engine.ts';
+import { arithmeticEntries, createMeasuredEngine } from './integer-arithmetic.ts';
 import type { TrainerBase, TrainerData, TrainerTools } from './job.ts';
 import type { BatchSize } from './memory-plan.ts';
 
@@ -141,7 +142,9 @@ export function trainerTools(): TrainerTools<ModelBase> {
 
     async createModel({ config, threads }, { setup }, data) {
       const { largest } = data as SizedData;
-      const { engine, memory } = await createEngine({ ...config, threads }, setup, largest);
+      const { engine, memory, error } = await createMeasuredEngine({ ...config, threads }, setup, largest, () =>
+        data.batch(0, 0),
+      );
       return {
         engine,
         plan: [
@@ -151,6 +154,7 @@ export function trainerTools(): TrainerTools<ModelBase> {
           { name: 'optimizer_bytes', value: memory.optimizer },
           { name: 'activation_bytes', value: memory.activations },
           { name: 'peak_memory_bytes', value: memory.peak },
+          ...(error ? arithmeticEntries(config.compute, error) : []),
         ],
         ...(config.finetuning_type === 'full' ? { decays: decaysInFullTuning } : {}),
         save: (folder) => setup.save(folder, engine),

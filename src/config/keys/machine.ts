@@ -6,6 +6,11 @@ const key = keysOf('Machine');
 
 export const machineKeys = {
   device: key(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'Where the arithmetic runs.'),
+  compute: key(
+    z.enum(['float32', 'int8_careful', 'int8']).default('float32'),
+    'Arithmetic of the products with frozen weights: float32, or integers of 8 bits, which are faster and less exact. int8_careful keeps what the rounding of activations leaves, int8 does not and is the fastest. With LoRA on the CPU, on processors whose kernels are exact; the error on the first batch is printed at the start.',
+    { aliases: { auto: 'float32' } },
+  ),
   threads: key(
     positiveInteger.max(1024).optional(),
     'Threads of the arithmetic. Another number on resume may change the last bits.',
