@@ -68,8 +68,13 @@ export async function createMeasuredEngine(
     });
   }
   const first = await batch();
-  const exact = await createEngine(referenceConfig(config), reference, largest);
-  const expected = await gradientOf(exact.engine, first, config.seed).finally(() => exact.engine.release());
+  const { engine } = await createEngine(referenceConfig(config), reference, largest);
+  let expected: Awaited<ReturnType<typeof gradientOf>>;
+  try {
+    expected = await gradientOf(engine, first, config.seed);
+  } finally {
+    await engine.release();
+  }
   const created = await createEngine(config, setup, largest);
   if (expected.weightSum === 0) return created;
   const { lossSum, weightSum, gradients } = await gradientOf(created.engine, first, config.seed);
