@@ -315,6 +315,9 @@ CASES = {
     "baichuan": {"config": baichuan(), **BRIEF},
     "baichuan-alibi": {"config": baichuan(max_position_embeddings=None, hidden_size=36, num_attention_heads=6), **BRIEF},
     "baichuan2": {"config": baichuan(z_loss_weight=0), **BRIEF},
+    "baichuan2-alibi": {
+        "config": baichuan(max_position_embeddings=None, z_loss_weight=0, hidden_size=40, num_attention_heads=5), **BRIEF,
+    },
     "chatglm": {"config": chatglm(), **BRIEF},
     "chatglm-ratio": {"config": chatglm(rope_ratio=500, kv_channels=12, multi_query_group_num=1), **BRIEF},
     "mixtral": {"config": mixtral(), **BRIEF},
