@@ -9,6 +9,7 @@ import { quantizationOf, type QuantizationSettings } from '../checkpoint/index.t
 import { encodePrompt, openTextTools, type TextSettings, type TextTools } from '../data/index.ts';
 import { ConfigError } from '../errors.ts';
 import { type JsonObject, readJsonObject } from '../formats/index.ts';
+import type { Model } from '../models/index.ts';
 import type { Device } from '../runtime/index.ts';
 import type { Message } from '../template/index.ts';
 import { StreamDecoder, type Tokenizer } from '../tokenizer/index.ts';
@@ -53,6 +54,7 @@ export interface Answer {
 
 /** A model that answers. */
 export interface Generator {
+  readonly model: Model;
   readonly text: TextTools;
   /** What computes its answers; other requests may run on it beside them. */
   readonly engine: DecodingEngine;
@@ -99,7 +101,7 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
   const text = await openTextTools({ ...settings, stage: 'pt' });
   const stopIds = stopIdsOf(text, await modelStopIds(folder));
   const threads = settings.threads ?? availableParallelism();
-  const { decoder } = await openModel(
+  const { model, decoder } = await openModel(
     folder,
     settings.adapter_name_or_path,
     { device: settings.device, threads },
@@ -107,6 +109,7 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
   );
   const engine = new DecodingEngine(decoder, { maxRows: 16 });
   return {
+    model,
     text,
     engine,
     stopIds,
