@@ -106,11 +106,12 @@ function fourBitRows(
     blocks === Math.ceil((outputs * inputs) / blockSize) ? scales : cut(scales, firstBlock, firstBlock + blocks);
   const scale = writer.emit('Unsqueeze', [some, writer.integers([1])]);
   const whole = blocks * blockSize;
-  const flat = writer.emit('Reshape', [values, writer.integers([-1])]);
+  // a node that nobody reads would run last and hold the values of every stretch until then
+  const flat = (): string => writer.emit('Reshape', [values, writer.integers([-1])]);
   const fitted =
     count === whole
       ? values
-      : padded(writer, shortened(writer, flat, Math.ceil(count / length) * length, count), whole - count);
+      : padded(writer, shortened(writer, flat(), Math.ceil(count / length) * length, count), whole - count);
   const scaled = writer.emit('Mul', [writer.emit('Reshape', [fitted, writer.integers([blocks, blockSize])]), scale]);
   const rows =
     count === whole ? scaled : shortened(writer, writer.emit('Reshape', [scaled, writer.integers([-1])]), whole, count);
