@@ -20,6 +20,8 @@ export interface ChoicePlace {
   readonly history: TokenHistory;
   readonly settings: SamplingSettings;
   readonly stopIds: ReadonlySet<number>;
+  /** The answer's greatest length in tokens. */
+  readonly maxNewTokens: number;
   /** A uniform number in [0, 1) for a place of this answer; another `attempt` gives another one. */
   readonly random: (position: number, attempt?: number) => number;
 }
@@ -64,6 +66,8 @@ export interface GenerationRequest {
   /** Chooses tokens in place of the plain draw. */
   readonly chooser?: (answer: number) => TokenChooser;
   readonly promptLogits?: { readonly from: number; take(place: number, logits: Float32Array): void };
+  /** Name of a loaded adapter. */
+  readonly adapter?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -100,12 +104,13 @@ class Answer {
   }
 
   private place(logits: Float32Array): ChoicePlace {
-    const { sampling, draw = 0, stopIds } = this.request;
+    const { sampling, draw = 0, stopIds, maxNewTokens } = this.request;
     return {
       logits,
       history: this.history,
       settings: sampling,
       stopIds,
+      maxNewTokens,
       random: (position, attempt) =>
         drawNumber({ seed: sampling.seed, request: draw, answer: this.index, position }, attempt),
     };
@@ -188,12 +193,13 @@ export interface GenerationHandle {
 /** Asks the engine for answers. They depend on neither the other requests nor on when they run; see NOTES.md for what holds in which number format. */
 export function generate(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
   const strategy = new AnswersStrategy(request);
-  const { promptIds, promptLogits, signal } = request;
+  const { promptIds, promptLogits, adapter, signal } = request;
   const handle = engine.submit({
     promptIds,
     rows: strategy.answers.length,
     strategy,
     ...(promptLogits === undefined ? {} : { promptLogits }),
+    ...(adapter === undefined ? {} : { adapter }),
     ...(signal === undefined ? {} : { signal }),
   });
   return {

@@ -18,7 +18,11 @@
  * Requests start in the order of their arrival, between two steps, as soon as rows are free; a step computes one token of
  * every running row, then at most one piece of the prompts that wait, so that long prompts hold up nobody for long.
  */
-import type { Decoder } from './decoder.ts';
+import type { FittedAdapter } from '../checkpoint/index.ts';
+import { ConfigError } from '../errors.ts';
+import { frequencyLength } from '../nn/index.ts';
+import { type Decoder, promptPiece } from './decoder.ts';
+import { commonLength, PrefixStore } from './prefix-store.ts';
 
 /** A row of the next step. */
 export interface RowMove {
@@ -48,6 +52,8 @@ export interface EngineRequest {
   readonly strategy?: DecodingStrategy;
   /** Wants the logits that predict `promptIds[from]` (from 1 on) and those after it, told with the place that they predict. */
   readonly promptLogits?: { readonly from: number; take(place: number, logits: Float32Array): void };
+  /** Name of a loaded adapter that its tokens go through. */
+  readonly adapter?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -60,14 +66,21 @@ export interface EngineHandle {
   abort(): void;
 }
 
-/** How much runs at once. */
+/** How much runs at once, and what is kept. */
 export interface EngineLimits {
   /** Rows of one step. */
   readonly maxRows: number;
+  /**
+   * What later prompts take over of earlier ones. `exact`: whole pieces of prompts, which are the same to the bit whoever
+   * computed them, so that in f32 an answer depends on nothing but its request. `all`: every token in common, answers
+   * included; their last bits are those of the way they came. Left out: exact.
+   */
+  readonly reuse?: 'exact' | 'all';
+  /** Bytes of keys and values kept of requests that have ended, beside the rows; left out: 512 MB. */
+  readonly keptBytes?: number;
 }
 
-/** Tokens of waiting prompts that are computed between two steps of running rows. */
-const promptPiece = 512;
+const defaultKeptBytes = 512e6;
 
 interface Task {
   readonly request: EngineRequest;
@@ -87,9 +100,13 @@ export class DecodingEngine {
   private readonly limits: EngineLimits;
   private readonly waiting: Task[] = [];
   private readonly running: Task[] = [];
-  /** Ids that each row of the decoder holds; rows from `used` on are free, what they hold may be used again. */
-  private readonly held: number[][] = [];
+  /** Rows of the decoder that running tasks have: the first so many. */
   private used = 0;
+  /** Rows whose task has ended; what they hold may be used again. */
+  private readonly idle = new Set<number>();
+  private readonly kept: PrefixStore;
+  /** What is to be done between two steps. */
+  private readonly errands: (() => Promise<void>)[] = [];
   /** The row of the prompt that is computed in part: always the first one behind the rows in use. */
   private partial: Task | undefined;
   private loop: Promise<void> | undefined;
@@ -97,6 +114,7 @@ export class DecodingEngine {
   constructor(decoder: Decoder, limits: EngineLimits) {
     this.decoder = decoder;
     this.limits = limits;
+    this.kept = new PrefixStore(limits.keptBytes ?? defaultKeptBytes);
   }
 
   /** Rows that run and requests that wait. */
@@ -104,7 +122,51 @@ export class DecodingEngine {
     return { rows: this.used, waiting: this.waiting.length };
   }
 
-  /** Adds a request to the queue. */
+  /** Names of the adapters that requests may choose. */
+  get adapters(): readonly string[] {
+    return this.decoder.adapters.names;
+  }
+
+  /** Loads an adapter, or another one under its name, between two steps. @throws UnsupportedError `adapter-beside` */
+  loadAdapter(name: string, adapter: FittedAdapter): Promise<void> {
+    return this.between(async () => {
+      await this.drain(name);
+      await this.decoder.loadAdapter(name, adapter);
+    });
+  }
+
+  /** Unloads an adapter once the requests that go through it have ended; those that wait for it fail. */
+  unloadAdapter(name: string): Promise<void> {
+    return this.between(async () => {
+      await this.drain(name);
+      this.decoder.unloadAdapter(name);
+    });
+  }
+
+  private between(errand: () => Promise<void>): Promise<void> {
+    const done = new Promise<void>((resolve, reject) => {
+      this.errands.push(() => errand().then(resolve, reject));
+    });
+    this.loop ??= this.run();
+    return done;
+  }
+
+  /** Lets the running requests of an adapter end and forgets what went through it. */
+  private async drain(name: string): Promise<void> {
+    while (this.running.some(({ request }) => request.adapter === name)) {
+      this.dropAborted();
+      await this.step();
+      await new Promise(setImmediate);
+    }
+    for (const row of this.idle) if (this.decoder.adapterOf(row) === name) this.idle.delete(row);
+    this.kept.drop(name);
+    if (this.partial?.request.adapter === name) this.partial = undefined;
+  }
+
+  /**
+   * Adds a request to the queue.
+   * @throws ConfigError `adapter-unknown` through `done`.
+   */
   submit(request: EngineRequest): EngineHandle {
     let task!: Task;
     const done = new Promise<EngineEnd>((resolve, reject) => {
@@ -127,10 +189,11 @@ export class DecodingEngine {
   }
 
   private async run(): Promise<void> {
-    while (this.waiting.length > 0 || this.running.length > 0) {
+    while (this.waiting.length > 0 || this.running.length > 0 || this.errands.length > 0) {
       // a run blocks the event loop: between two, others have their turn
       await new Promise(setImmediate);
       try {
+        for (const errand of this.errands.splice(0)) await errand();
         this.dropAborted();
         await this.step();
         await this.prompts();
@@ -140,7 +203,7 @@ export class DecodingEngine {
         this.waiting.length = 0;
         this.partial = undefined;
         this.used = 0;
-        this.held.length = 0;
+        this.idle.clear();
       }
     }
     this.loop = undefined;
@@ -160,20 +223,19 @@ export class DecodingEngine {
   private async step(): Promise<void> {
     if (this.used === 0) return;
     const owners: { task: Task; index: number }[] = [];
-    const tokens: number[][] = [];
+    const tokens: number[] = [];
     for (const task of this.running) {
       task.rows.forEach((row, index) => {
         owners[row] = { task, index };
-        tokens[row] = [task.pending[index]!];
+        tokens[row] = task.pending[index]!;
       });
     }
     if (tokens.length === 0) return;
     const logits = new Map<Task, Float32Array[]>(this.running.map((task) => [task, []]));
-    await this.decoder.extend(0, tokens, (row, _, values) => {
+    for (const [row, values] of (await this.decoder.next(tokens)).entries()) {
       const { task, index } = owners[row]!;
       logits.get(task)![index] = values;
-    });
-    tokens.forEach(([id], row) => this.held[row]!.push(id!));
+    }
     for (const [task, values] of logits) this.advance(task, values);
   }
 
@@ -208,7 +270,7 @@ export class DecodingEngine {
       this.copyRow(before[from]!, target);
       rows[i] = target;
     });
-    moves.forEach(({ keep }, i) => this.cut(rows[i]!, prompt + keep));
+    moves.forEach(({ keep }, i) => this.decoder.truncate(rows[i]!, prompt + keep));
     task.rows = rows as number[];
     task.pending = moves.map(({ token }) => token);
     for (const row of free.toSorted((a, b) => b - a)) this.freeRow(row);
@@ -216,6 +278,7 @@ export class DecodingEngine {
 
   private end(task: Task, end: EngineEnd | undefined): void {
     this.running.splice(this.running.indexOf(task), 1);
+    if (task.rows[0] !== undefined) this.idle.add(task.rows[0]);
     for (const row of task.rows.toSorted((a, b) => b - a)) this.freeRow(row);
     task.rows = [];
     if (end !== undefined) task.resolve(end);
@@ -238,42 +301,54 @@ export class DecodingEngine {
   }
 
   private copyRow(from: number, to: number): void {
+    this.leave(to);
     this.decoder.copyRow(from, to);
-    this.held[to] = this.held[from]!.slice();
   }
 
-  private cut(row: number, length: number): void {
-    this.decoder.truncate(row, length);
-    this.held[row]!.length = Math.min(length, this.held[row]!.length);
+  /** What an ended request left in a row is kept elsewhere before others use the row. */
+  private leave(row: number): void {
+    if (!this.idle.delete(row)) return;
+    const length = this.reusable(this.decoder.length(row), this.decoder.promptedLength(row));
+    if (length === 0) return;
+    const ids = this.decoder.ids(row).slice(0, length);
+    this.kept.keep(ids, this.decoder.adapterOf(row), () => this.decoder.snapshot(row, length));
+  }
+
+  /** How many of the first `length` tokens may serve others, of which `prompted` were computed in whole pieces. */
+  private reusable(length: number, prompted: number): number {
+    if (this.limits.reuse === 'all') return length;
+    const whole = Math.min(length, prompted);
+    return whole - (whole % promptPiece);
   }
 
   /** Computes a piece of the prompts that wait, first come, first served, and starts those that are complete. */
   private async prompts(): Promise<void> {
     const reserved = this.running.reduce((sum, { request }) => sum + request.rows, 0);
     let room = Math.max(this.limits.maxRows - reserved, this.running.length === 0 ? 1 : 0);
-    let left = promptPiece;
+    let left = 2 * promptPiece;
     const batch: Task[] = [];
+    const sizes: number[] = [];
+    this.refuseUnknownAdapters();
     for (const task of this.waiting) {
       const rows = Math.max(1, task.request.rows);
       // one that wants more rows than there are runs alone
-      if (rows > room && !(batch.length === 0 && this.running.length === 0)) break;
+      if (rows > room && (batch.length > 0 || this.running.length > 0)) break;
+      if (task !== this.partial) this.prepareRow(task, this.used + batch.length);
+      // up to the border where the decoder cuts, so that neighbours do not move it
+      const size = Math.min(task.request.promptIds.length - task.filled, promptPiece - (task.filled % promptPiece));
+      if (size > left) break;
       batch.push(task);
+      sizes.push(size);
       room -= rows;
-      left -= task.request.promptIds.length - task.filled;
-      if (left <= 0) break;
+      left -= size;
+      if (task.filled + size < task.request.promptIds.length) break;
     }
     if (batch.length === 0) return;
-    batch.forEach((task, i) => {
-      if (task !== this.partial) this.prepareRow(task, this.used + i);
-    });
     this.partial = undefined;
     const starts = batch.map(({ filled }) => filled);
-    let budget = promptPiece;
-    const pieces = batch.map(({ request, filled }) => {
-      const piece = Array.prototype.slice.call(request.promptIds, filled, filled + Math.max(1, budget)) as number[];
-      budget -= piece.length;
-      return piece;
-    });
+    const pieces = batch.map(
+      ({ request, filled }, i) => Array.prototype.slice.call(request.promptIds, filled, filled + sizes[i]!) as number[],
+    );
     const isWhole = (i: number): boolean => starts[i]! + pieces[i]!.length === batch[i]!.request.promptIds.length;
     const logitsFrom = batch.map(({ request }, i) => {
       const from = request.promptLogits === undefined ? Infinity : request.promptLogits.from - 1 - starts[i]!;
@@ -292,10 +367,10 @@ export class DecodingEngine {
         else last[i] = request.strategy === undefined ? logits : logits.slice();
       },
       logitsFrom,
+      batch.map(({ request }) => request.promptIds.length),
     );
     batch.forEach((task, i) => {
       task.filled += pieces[i]!.length;
-      this.held[this.used + i]!.push(...pieces[i]!);
     });
     const whole = batch.filter((_, i) => isWhole(i));
     const first = this.used;
@@ -315,14 +390,53 @@ export class DecodingEngine {
     }
   }
 
-  /** Empties a row for a prompt, but for what it holds of the prompt's beginning. */
+  private refuseUnknownAdapters(): void {
+    const known = this.adapters;
+    const isUnknown = ({ request: { adapter } }: Task): boolean => adapter !== undefined && !known.includes(adapter);
+    for (const task of this.waiting.filter(isUnknown)) {
+      this.waiting.splice(this.waiting.indexOf(task), 1);
+      task.reject(new ConfigError('adapter-unknown', { name: task.request.adapter!, known }));
+    }
+  }
+
+  /** Makes a row hold what is known of a prompt's beginning, from wherever most of it is known. */
   private prepareRow(task: Task, row: number): void {
-    const held = (this.held[row] ??= []);
-    const { promptIds, promptLogits } = task.request;
+    const { promptIds, promptLogits, adapter } = task.request;
     const most = Math.min(promptIds.length - 1, (promptLogits?.from ?? Infinity) - 1);
-    let common = 0;
-    while (common < Math.min(held.length, most) && held[common] === promptIds[common]) common++;
-    this.cut(row, common);
-    task.filled = common;
+    const usable = (ids: readonly number[], of: string | undefined, prompted: number): number => {
+      if (of !== adapter || this.turnsByLength(promptIds.length) || this.turnsByLength(ids.length)) return 0;
+      return this.reusable(Math.min(most, commonLength(ids, promptIds)), prompted);
+    };
+    const inRow = (of: number): number =>
+      usable(this.decoder.ids(of), this.decoder.adapterOf(of), this.decoder.promptedLength(of));
+    const own = this.idle.has(row) ? inRow(row) : 0;
+    let source = row;
+    let length = own;
+    for (const other of [...this.idle, ...Array(this.used).keys()]) {
+      if (other !== row && inRow(other) > length) {
+        source = other;
+        length = inRow(other);
+      }
+    }
+    const kept = this.kept.best((entry) => usable(entry.ids, entry.adapter, entry.prompted));
+    if (length === 0 && kept === undefined) {
+      this.leave(row);
+      this.decoder.clear(row, adapter);
+    } else if (kept !== undefined && kept.length > length) {
+      this.leave(row);
+      this.decoder.restore(row, kept.entry, kept.length);
+      length = kept.length;
+    } else {
+      if (source !== row) this.copyRow(source, row);
+      else if (this.decoder.length(row) > 2 * length) this.leave(row);
+      this.idle.delete(row);
+      this.decoder.truncate(row, length);
+    }
+    task.filled = length;
+  }
+
+  /** Whether positions of so long a sequence turn otherwise than those of a short one: then nothing is taken over. */
+  private turnsByLength(length: number): boolean {
+    return this.decoder.model.ropes.some((rope) => frequencyLength(rope, length) !== 0);
   }
 }

@@ -1,8 +1,10 @@
 /** Keys and values of the tokens that were seen, for several rows, in JavaScript memory that programs read without copying. */
 import { float32, type TensorValue } from '../runtime/index.ts';
 
-/** Room grows by this many tokens at least, so that growing stays rare. */
-const minimumRoom = 64;
+/** Room comes in such numbers of tokens: sums over the cache then do not depend on how much room there is. */
+const roomStep = 64;
+/** Room grows by this factor at least, so that growing stays rare. */
+const growth = 1.125;
 
 export class KeyValueCache {
   private readonly layers: number;
@@ -12,8 +14,6 @@ export class KeyValueCache {
   private rowRoom = 0;
   private keys: Float32Array[] = [];
   private values: Float32Array[] = [];
-  /** Tokens that each row holds. */
-  readonly lengths: number[] = [];
 
   constructor(layers: number, groups: number, size: number) {
     this.layers = layers;
@@ -26,17 +26,19 @@ export class KeyValueCache {
     return this.room;
   }
 
-  /** Makes room for `rows` rows of `tokens` tokens; what is there stays. */
-  reserve(rows: number, tokens: number): void {
+  /** Makes room for `rows` rows of `tokens` tokens; what is there stays. @param lengths tokens that each row holds. */
+  reserve(rows: number, tokens: number, lengths: readonly number[]): void {
     if (rows <= this.rowRoom && tokens <= this.room) return;
-    const room = tokens <= this.room ? this.room : Math.max(minimumRoom, Math.ceil(tokens / 64) * 64, 2 * this.room);
+    // attention looks at the whole room: it grows by little
+    const wanted = Math.max(tokens, Math.floor(growth * this.room));
+    const room = tokens <= this.room ? this.room : Math.ceil(wanted / roomStep) * roomStep;
     const rowRoom = Math.max(rows, this.rowRoom);
     const grow = (old: Float32Array | undefined): Float32Array => {
       const fresh = new Float32Array(rowRoom * this.groups * room * this.size);
       if (!old) return fresh;
       for (let line = 0; line < this.rowRoom * this.groups; line++) {
         const from = line * this.room * this.size;
-        const used = this.lengths[Math.floor(line / this.groups)] ?? 0;
+        const used = lengths[Math.floor(line / this.groups)] ?? 0;
         fresh.set(old.subarray(from, from + used * this.size), line * room * this.size);
       }
       return fresh;
@@ -45,7 +47,6 @@ export class KeyValueCache {
     this.values = Array.from({ length: this.layers }, (_, i) => grow(this.values[i]));
     this.room = room;
     this.rowRoom = rowRoom;
-    while (this.lengths.length < rowRoom) this.lengths.push(0);
   }
 
   /** Rows `first` to `first + count` of a layer as feeds, f32[count, K, room, E]. */
@@ -58,9 +59,16 @@ export class KeyValueCache {
     };
   }
 
-  /** Writes new tokens of a row behind those that are there: `keys` and `values` f32[count, K, E] from token `from` on. */
-  write(layer: number, row: number, keys: Float32Array, values: Float32Array, from: number, count: number): void {
-    const start = this.lengths[row]!;
+  /** Writes new tokens of a row from place `start` on: those of `keys` and `values` f32[_, K, E] from token `from` on. */
+  write(
+    layer: number,
+    row: number,
+    start: number,
+    keys: Float32Array,
+    values: Float32Array,
+    from: number,
+    count: number,
+  ): void {
     for (let t = 0; t < count; t++) {
       for (let k = 0; k < this.groups; k++) {
         const source = ((from + t) * this.groups + k) * this.size;
@@ -71,13 +79,49 @@ export class KeyValueCache {
     }
   }
 
-  /** Copies all that row `from` holds over row `to`. */
-  copyRow(from: number, to: number): void {
-    const row = this.groups * this.room * this.size;
-    for (let layer = 0; layer < this.layers; layer++) {
-      this.keys[layer]!.copyWithin(to * row, from * row, (from + 1) * row);
-      this.values[layer]!.copyWithin(to * row, from * row, (from + 1) * row);
+  /** Copies the first `length` tokens of row `from` over row `to`. */
+  copyRow(from: number, to: number, length: number): void {
+    const used = length * this.size;
+    const line = this.room * this.size;
+    for (const arrays of [this.keys, this.values]) {
+      for (const array of arrays) {
+        for (let group = 0; group < this.groups; group++) {
+          const start = (from * this.groups + group) * line;
+          array.copyWithin((to * this.groups + group) * line, start, start + used);
+        }
+      }
     }
-    this.lengths[to] = this.lengths[from]!;
   }
+
+  /** A copy of the first `length` tokens of a row. */
+  snapshot(row: number, length: number): CacheSnapshot {
+    const copy = (array: Float32Array): Float32Array => {
+      const kept = new Float32Array(this.groups * length * this.size);
+      for (let group = 0; group < this.groups; group++) {
+        const start = (row * this.groups + group) * this.room * this.size;
+        kept.set(array.subarray(start, start + length * this.size), group * length * this.size);
+      }
+      return kept;
+    };
+    return { length, keys: this.keys.map(copy), values: this.values.map(copy) };
+  }
+
+  /** Writes the first `length` tokens of a snapshot into a row that has room for them. */
+  restore(row: number, snapshot: CacheSnapshot, length: number): void {
+    const paste = (array: Float32Array, kept: Float32Array): void => {
+      for (let group = 0; group < this.groups; group++) {
+        const from = group * snapshot.length * this.size;
+        array.set(kept.subarray(from, from + length * this.size), (row * this.groups + group) * this.room * this.size);
+      }
+    };
+    this.keys.forEach((array, layer) => paste(array, snapshot.keys[layer]!));
+    this.values.forEach((array, layer) => paste(array, snapshot.values[layer]!));
+  }
+}
+
+/** Keys and values of one row, by layer: f32[K, length, E] each. */
+export interface CacheSnapshot {
+  readonly length: number;
+  readonly keys: readonly Float32Array[];
+  readonly values: readonly Float32Array[];
 }

@@ -11,6 +11,8 @@ export interface ScoreRequest {
   readonly topLogprobs?: number;
   /** Ids whose log-probabilities are wanted at every scored place, e.g. those of the letters A to D. */
   readonly candidates?: readonly number[];
+  /** Name of a loaded adapter. */
+  readonly adapter?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -31,7 +33,7 @@ export async function scoreTokens(engine: DecodingEngine, requests: readonly Sco
 }
 
 async function scoreOne(engine: DecodingEngine, request: ScoreRequest): Promise<ScoredTokens> {
-  const { ids, from = 1, topLogprobs = 0, candidates = [], signal } = request;
+  const { ids, from = 1, topLogprobs = 0, candidates = [], adapter, signal } = request;
   const places = Math.max(0, ids.length - from);
   const logprobs = new Float64Array(places);
   const isGreedy: boolean[] = [];
@@ -51,6 +53,7 @@ async function scoreOne(engine: DecodingEngine, request: ScoreRequest): Promise<
       promptIds: Array.prototype.slice.call(ids, 0, ids.length) as number[],
       rows: 1,
       promptLogits: { from, take },
+      ...(adapter === undefined ? {} : { adapter }),
       ...(signal === undefined ? {} : { signal }),
     }).done;
   }

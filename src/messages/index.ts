@@ -5,9 +5,12 @@ import { configMessages } from './config.ts';
 import { dataMessages } from './data.ts';
 import { endpointMessages } from './endpoint.ts';
 import { engineMessages } from './engine.ts';
+import { evalMessages } from './eval.ts';
 import { exportMessages } from './export.ts';
 import { formatsMessages } from './formats.ts';
+import { generateMessages } from './generate.ts';
 import { hubMessages } from './hub.ts';
+import { pkMessages } from './pk.ts';
 import { runMessages } from './run.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
@@ -18,9 +21,12 @@ export const messages = {
   ...dataMessages,
   ...endpointMessages,
   ...engineMessages,
+  ...evalMessages,
   ...exportMessages,
   ...formatsMessages,
+  ...generateMessages,
   ...hubMessages,
+  ...pkMessages,
   ...runMessages,
   ...tokenizerMessages,
 };

@@ -71,6 +71,8 @@ export interface Model {
   readonly maxPositions: number;
   /** Rotations of positions that its layers use; none where positions are learned or biases of the scores. */
   readonly ropes: readonly RopeConfig[];
+  /** A sequence that grows so long that its positions turn otherwise is computed anew as a whole, as transformers does for it. */
+  readonly recomputesTurnedKeys?: boolean;
   readonly tiesEmbeddings: boolean;
   /** Experts that each token is sent to, k of the dimension NK; left out where there are none. */
   readonly expertsPerToken?: number | undefined;

@@ -71,6 +71,7 @@ export const phi3: ModelReader = (file, json) => {
     headDim,
     maxPositions: base.maxPositions,
     ropes: [base.rope],
+    recomputesTurnedKeys: true,
     tiesEmbeddings,
     inputEmbedding: embedding,
     outputModule: output,

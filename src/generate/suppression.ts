@@ -1,0 +1,301 @@
+/**
+ * Sequence suppression (requirements, article D): the probability that the answer spells a given text from some place on is
+ * multiplied by a coefficient c, every other continuation by (1 - c p) / (1 - p). p is the probability of the text over all its
+ * tokenisations, given the tokens before: tokens that begin before the place or reach beyond the text included.
+ *
+ * How: tokens are drawn as always; what may still become the text is held back. When it is complete it stays with
+ * probability c. Else the answer goes back to the last token from which the text could have begun otherwise, and another
+ * continuation is drawn from there, under the condition that what stood before the place stays and the text is not spelled
+ * (`SuppressionSearch`). Greedy search takes the most probable continuation of the changed distribution. Places are decided
+ * in their order.
+ */
+import type { Choice, ChoicePlace, TokenChooser } from './answers.ts';
+import { argmax, drawsTokens, nextDistribution, processedLogits } from './sampling.ts';
+import { type Occurrence, SuppressionSearch } from './suppression-search.ts';
+import { asBytes, type VocabularyIndex } from './vocabulary-index.ts';
+
+/** One text to be suppressed. */
+export interface Suppression {
+  readonly text: string;
+  /** 0: never; 1: nothing changes. */
+  readonly coefficient: number;
+  /** Where the text must begin: anywhere, or behind `begin` and not behind `end`. */
+  readonly scope: 'answer' | { readonly begin: string; readonly end: string };
+  /** Times that it may occur in the scope at all; left out: no bound. */
+  readonly maxCount?: number | undefined;
+}
+
+/** What happened to one text in one answer. */
+export interface SuppressionReport {
+  readonly text: string;
+  /** Places in the scope at which its beginning was drawn. */
+  readonly possible: number;
+  /** Times that it was spelled and stayed. */
+  readonly fired: number;
+  /** Times that it was taken back. */
+  readonly avoided: number;
+}
+
+interface Target {
+  readonly suppression: Suppression;
+  readonly bytes: string;
+  readonly scope: { readonly begin: string; readonly end: string } | undefined;
+  possible: number;
+  fired: number;
+  avoided: number;
+}
+
+/** Chooses the tokens of one answer with texts suppressed. */
+export class SuppressingChooser implements TokenChooser {
+  private readonly targets: readonly Target[];
+  private readonly vocabulary: VocabularyIndex;
+  /** Bytes of the answer. */
+  private text = '';
+  /** Bytes up to the end of each token. */
+  private readonly ends: number[] = [];
+  /** Places that are decided. */
+  private readonly decided = new Map<Target, Map<number, 'fired' | 'avoided'>>();
+  /** Places whose beginning was counted. */
+  private readonly begun = new Map<Target, Set<number>>();
+  /** Tokens that were told: they stay. */
+  private told = 0;
+  private firstLogits: Float32Array | undefined;
+  private search: SuppressionSearch | undefined;
+  /** Tokens of a search's result that are still to be run through the model. */
+  private readonly ahead: number[] = [];
+  private draws = 0;
+
+  constructor(suppressions: readonly Suppression[], vocabulary: VocabularyIndex) {
+    this.vocabulary = vocabulary;
+    // a coefficient of 1 without a bound changes nothing, to the bit
+    const active = suppressions.filter(
+      ({ text, coefficient, maxCount }) => text !== '' && (coefficient < 1 || maxCount !== undefined),
+    );
+    this.targets = active.map((suppression) => ({
+      suppression,
+      bytes: asBytes(suppression.text),
+      scope:
+        suppression.scope === 'answer'
+          ? undefined
+          : { begin: asBytes(suppression.scope.begin), end: asBytes(suppression.scope.end) },
+      possible: 0,
+      fired: 0,
+      avoided: 0,
+    }));
+    for (const target of this.targets) {
+      this.decided.set(target, new Map());
+      this.begun.set(target, new Set());
+    }
+  }
+
+  /** What happened so far, one for each text that is suppressed at all. */
+  get reports(): SuppressionReport[] {
+    return this.targets.map(({ suppression, possible, fired, avoided }) => ({
+      text: suppression.text,
+      possible,
+      fired,
+      avoided,
+    }));
+  }
+
+  choose(place: ChoicePlace): Choice {
+    if (this.search === undefined) {
+      const queued = this.ahead.shift();
+      if (queued !== undefined) return this.settle(queued, place);
+      if (this.ends.length === 0) this.firstLogits = place.logits.slice();
+      const { logits, history, settings, stopIds } = place;
+      const token = drawsTokens(settings)
+        ? nextDistribution(logits, settings, history, stopIds).draw(place.random(this.ends.length))
+        : argmax(processedLogits(logits, settings, history, stopIds));
+      return this.settle(token, place);
+    }
+    return this.follow(this.search.take(place), place);
+  }
+
+  /** Adds a token; where it completes a text, that is decided. */
+  private settle(token: number, place: ChoicePlace): Choice {
+    const keep = this.ends.length;
+    this.push(token);
+    if (this.ahead.length > 0) return { token, keep, certain: this.told };
+    if (place.stopIds.has(token)) return { token, keep };
+    for (let found = this.completed(); found !== undefined; found = this.completed()) {
+      const search = this.decide(found, place);
+      if (search === undefined) continue;
+      this.search = search;
+      const { logits, history, settings, stopIds } = place;
+      // the root may be the very place whose logits are at hand, or the beginning of the answer
+      const known = search.root === keep ? logits : search.root === 0 ? this.firstLogits : undefined;
+      return this.follow(
+        search.begin({ settings, stopIds, history, random: place.random, maxNewTokens: place.maxNewTokens }, known),
+        place,
+      );
+    }
+    this.told = Math.max(this.told, this.certain());
+    return { token, keep, certain: this.told };
+  }
+
+  /** Does what a search asks for: runs a token, or takes its result over. */
+  private follow(step: ReturnType<SuppressionSearch['take']>, place: ChoicePlace): Choice {
+    const search = this.search!;
+    if (step.kind === 'run') return { token: step.token, keep: step.keep, certain: this.told };
+    this.search = undefined;
+    const { target, at } = step.occurrence;
+    const outcome = step.spelled ? 'fired' : 'avoided';
+    this.decided.get(target as Target)!.set(at, outcome);
+    (target as Target)[outcome]++;
+    // the result replaces all from the root on; what the model has run of it already need not be run again
+    this.cut(search.root);
+    const shared = place.history.ids.slice(search.root);
+    let same = 0;
+    while (same < Math.min(shared.length, step.tokens.length - 1) && shared[same] === step.tokens[same]) same++;
+    for (const token of step.tokens.slice(0, same)) this.push(token);
+    const [next, ...rest] = step.tokens.slice(same);
+    this.ahead.push(...rest);
+    return this.settle(next!, place);
+  }
+
+  private push(token: number): void {
+    this.text += this.vocabulary.of(token);
+    this.ends.push(this.text.length);
+  }
+
+  private cut(tokens: number): void {
+    this.ends.length = tokens;
+    this.text = this.text.slice(0, this.ends.at(-1) ?? 0);
+  }
+
+  /** Whether a text may begin at a place, by what stands before it. */
+  private isInScope({ scope }: Target, at: number): boolean {
+    if (scope === undefined) return true;
+    const { begin, end } = scope;
+    const opened = at < begin.length ? -1 : this.text.lastIndexOf(begin, at - begin.length);
+    if (opened < 0) return false;
+    const closed = end === '' ? -1 : this.text.indexOf(end, opened + begin.length);
+    return closed < 0 || closed + end.length > at;
+  }
+
+  /** Places of a target that are not decided and at which the text so far has spelled it, in part (`whole` false) or whole. */
+  private *places(target: Target, whole: boolean): Generator<number> {
+    const { bytes } = target;
+    // a token may reach beyond the text, so a whole one may have begun earlier
+    const first = Math.max(0, this.text.length - bytes.length - (whole ? this.vocabulary.longest : -1));
+    for (let at = first; at < this.text.length; at++) {
+      if (this.decided.get(target)!.has(at)) continue;
+      const spelled = this.text.slice(at, at + bytes.length);
+      if (whole ? spelled === bytes : spelled.length < bytes.length && bytes.startsWith(spelled)) {
+        if (this.isInScope(target, at)) yield at;
+      }
+    }
+  }
+
+  /** The first text that is complete and not decided. */
+  private completed(): Occurrence<Target> | undefined {
+    let first: Occurrence<Target> | undefined;
+    for (const target of this.targets) {
+      for (const at of this.places(target, true)) {
+        this.count(target, at);
+        const end = at + target.bytes.length;
+        if (first === undefined || end < first.at + first.target.bytes.length) first = { target, at };
+        break;
+      }
+    }
+    return first;
+  }
+
+  private count(target: Target, at: number): void {
+    const seen = this.begun.get(target)!;
+    if (!seen.has(at)) target.possible++;
+    seen.add(at);
+  }
+
+  /** Keeps a complete text (nothing is given back), or says how another continuation is found. */
+  private decide({ target, at }: Occurrence<Target>, place: ChoicePlace): SuppressionSearch | undefined {
+    const { coefficient, maxCount } = target.suppression;
+    const c = maxCount !== undefined && target.fired >= maxCount ? 0 : coefficient;
+    const draws = drawsTokens(place.settings);
+    const root = this.rootOf(target, at);
+    const keeps = c >= 1 || (draws && c > 0 && place.random(root, this.nextDraw()) < c);
+    if (keeps) {
+      this.decided.get(target)!.set(at, 'fired');
+      target.fired++;
+      return undefined;
+    }
+    const start = this.ends[root - 1] ?? 0;
+    const fixed = Math.max(at, this.firedEnd());
+    return new SuppressionSearch({
+      root,
+      prefixIds: place.history.ids.slice(0, root),
+      before: this.text.slice(0, start),
+      fixed: this.text.slice(start, fixed),
+      occurrence: { target, at },
+      others: this.mustNot(target, at),
+      coefficient: draws ? 0 : c,
+      vocabulary: this.vocabulary,
+      nextDraw: () => this.nextDraw(),
+    });
+  }
+
+  private nextDraw(): number {
+    return ++this.draws;
+  }
+
+  /** Where the last text that stayed ends. */
+  private firedEnd(): number {
+    let end = 0;
+    for (const target of this.targets) {
+      for (const [at, outcome] of this.decided.get(target)!) {
+        if (outcome === 'fired') end = Math.max(end, at + target.bytes.length);
+      }
+    }
+    return end;
+  }
+
+  /** Places before that another continuation must not spell either: those that were taken back, and those that the text has left. */
+  private mustNot(target: Target, at: number): Occurrence<Target>[] {
+    const found: Occurrence<Target>[] = [];
+    for (const other of this.targets) {
+      const first = Math.max(0, at - other.bytes.length + 1);
+      for (let place = first; place <= at; place++) {
+        if ((other === target && place === at) || !other.bytes.startsWith(this.text.slice(place, at))) continue;
+        const outcome = this.decided.get(other)!.get(place);
+        const left = !other.bytes.startsWith(this.text.slice(place, place + other.bytes.length));
+        if (outcome === 'avoided' || (outcome === undefined && left && place < at && this.isInScope(other, place))) {
+          found.push({ target: other, at: place });
+        }
+      }
+    }
+    return found;
+  }
+
+  /**
+   * The token from which a text at a place can have begun: the one that covers the place, or an earlier one at which a token of the
+   * vocabulary begins that reaches across the place. Tokens that were told stay.
+   */
+  private rootOf(target: Target, at: number): number {
+    // the first token that ends behind the place begins at or before it
+    let root = this.ends.findIndex((end) => end > at);
+    if (root < 0) root = this.ends.length;
+    for (let token = root - 1; token >= this.told; token--) {
+      const begin = this.ends[token - 1] ?? 0;
+      if (at - begin >= this.vocabulary.longest) break;
+      if (this.vocabulary.hasStartingWith(this.text.slice(begin, at) + target.bytes[0]!)) root = token;
+    }
+    return Math.max(root, Math.min(this.told, this.ends.length));
+  }
+
+  /** Tokens that will not be taken back. */
+  private certain(): number {
+    let tokens = this.ends.length;
+    for (const target of this.targets) {
+      for (const at of this.places(target, false)) {
+        this.count(target, at);
+        tokens = Math.min(tokens, this.rootOf(target, at));
+      }
+      // the text may begin right here, and might have begun inside the last tokens
+      if (this.isInScope(target, this.text.length)) {
+        tokens = Math.min(tokens, this.rootOf(target, this.text.length));
+      }
+    }
+    return tokens;
+  }
+}
