@@ -1,6 +1,7 @@
 """Records what PyTorch, transformers and PEFT compute for the tiny models of cases.py.
 
     python bench/parity/record.py --output test/goldens/parity [--full FOLDER] [--only CASE ...]
+    python bench/parity/record.py --greedy test/goldens/greedy.json [--only CASE ...]
 
 Logits and gradients are those of float64 (transformers' forced casts to float32 inside norms and rotary embeddings taken
 out), the training runs those of float32 as PEFT users see them. Beside each stands how far torch's own float32 is from
@@ -8,6 +9,7 @@ float64: the tolerances that the tests use stand above that. --full also writes 
 """
 import argparse
 import json
+import math
 import pathlib
 import re
 import sys
@@ -33,6 +35,10 @@ TRAIN_STEPS = 50
 TRAIN_BATCHES = 5
 TRAIN_LENGTHS = [9, 14, 4, 20]
 TOKEN_INDICES = [3, 17, 95]
+GREEDY_PROMPTS = 20
+GREEDY_TOKENS = 8
+GREEDY_ALSO = ["llama-rope-dynamic", "phi3-longrope", "falcon-alibi", "baichuan2-alibi", "chatglm-ratio"]
+GREEDY_LEAD = 1e-3  # between the two most probable tokens' logits: far above rounding
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none", "target_modules": "all-linear"}
 OPTIMISER = {"learning_rate": 1e-3, "weight_decay": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "max_grad_norm": 1.0}
 # Trainer.get_decay_parameter_names
@@ -379,14 +385,57 @@ def record(name, spec, full):
     return result
 
 
+def record_greedy(name, spec):
+    """Prompts of up to 32 tokens and what greedy decoding makes of them; prompts where two tokens come too close are left out."""
+    config = spec["config"]
+    vocabulary = config.get("vocab_size") or config["padded_vocab_size"]
+    prompts, answers, tried, lead = [], [], 0, math.inf
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        write_model(folder, config)
+        model = load(folder, torch.float32, spec.get("attention", "sdpa"))
+        while len(prompts) < GREEDY_PROMPTS:
+            length = 1 + hash_key(SEED, name, "greedy", tried) % 32
+            ids = (hash_words(hash_key(SEED, name, "greedy ids", tried), length) % np.uint32(vocabulary)).tolist()
+            tried += 1
+            answer = greedy(model, ids, GREEDY_TOKENS)
+            if answer["smallestLead"] < GREEDY_LEAD:
+                continue
+            prompts.append(ids)
+            answers.append(answer["ids"])
+            lead = min(lead, answer["smallestLead"])
+    return {"case": name, "tried": tried, "smallestLead": lead, "prompts": prompts, "ids": answers}
+
+
+def write_greedy(path, only):
+    families, chosen = set(), []
+    for name, spec in CASES.items():
+        kind = spec["config"]["model_type"]
+        if (not only or name in only) and (kind not in families or name in GREEDY_ALSO):
+            families.add(kind)
+            chosen.append((name, spec))
+    records = []
+    for name, spec in chosen:
+        records.append(record_greedy(name, spec))
+        print(json.dumps({k: records[-1][k] for k in ("case", "tried", "smallestLead")}), flush=True)
+    made = {"script": "bench/parity/record.py --greedy", "seed": SEED, "smallestLead": GREEDY_LEAD,
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__}}
+    path.write_text(json.dumps({"made": made, "cases": records}, separators=(",", ":"), allow_nan=False) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path)
+    parser.add_argument("--greedy", type=pathlib.Path)
     parser.add_argument("--full", type=pathlib.Path)
     parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
+    if options.greedy:
+        write_greedy(options.greedy, options.only)
+    if not options.output:
+        return
     options.output.mkdir(parents=True, exist_ok=True)
     for name, spec in CASES.items():
         if options.only and name not in options.only:

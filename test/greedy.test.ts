@@ -1,0 +1,51 @@
+/**
+ * Greedy text equals that of transformers' generate: twenty prompts on every family, f32, one at a time and eight at once, as
+ * bench/parity/record.py --greedy recorded it (prompts whose two most probable tokens came closer than rounding are left out).
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { Decoder, DecodingEngine, generate, greedySampling } from '../src/generate/index.ts';
+import { modelTypes } from '../src/models/index.ts';
+import { frozenMethod } from '../src/tuning/index.ts';
+import { readParityGolden } from './support/parity-golden.ts';
+import { openTinyModel, removeTinyModel, testCompileOptions } from './support/parity-model.ts';
+
+interface GreedyGolden {
+  readonly cases: readonly {
+    readonly case: string;
+    readonly prompts: readonly (readonly number[])[];
+    readonly ids: readonly (readonly number[])[];
+  }[];
+}
+
+const golden = JSON.parse(
+  readFileSync(fileURLToPath(new URL('goldens/greedy.json', import.meta.url)), 'utf8'),
+) as GreedyGolden;
+
+it('every family is there', () => {
+  const recorded = golden.cases.map(({ case: name }) => readParityGolden(name).legacyConfig['model_type']);
+  expect([...new Set(recorded)].toSorted()).toEqual([...modelTypes].toSorted());
+});
+
+describe.each(golden.cases)('$case', ({ case: name, prompts, ids }) => {
+  it('twenty prompts, batch 1 and 8', async () => {
+    expect(prompts).toHaveLength(20);
+    const parity = readParityGolden(name);
+    const opened = await openTinyModel(parity, parity.config);
+    const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
+    try {
+      for (const maxRows of [1, 8]) {
+        const engine = new DecodingEngine(decoder, { maxRows });
+        const answers = prompts.map((promptIds, i) =>
+          generate(engine, { promptIds, maxNewTokens: ids[i]!.length, stopIds: new Set(), sampling: greedySampling }),
+        );
+        const generations = await Promise.all(answers.map(({ done }) => done));
+        expect(generations.map(([generation]) => generation!.ids)).toEqual(ids);
+      }
+    } finally {
+      await decoder.release();
+      await removeTinyModel(opened);
+    }
+  });
+});
