@@ -34,7 +34,7 @@ const method = loraMethod(folder.model, folder.stored, {
 const engine = await createGraphEngine(folder, method, {
   device: 'cpu',
   threads: Number(options.threads),
-  prepack: options.prepack,
+  ...(options.prepack ? { prepack: true } : {}),
   plan:
     options.plan === 'segmented'
       ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
