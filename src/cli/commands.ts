@@ -34,6 +34,16 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/predict.ts'),
   },
   {
+    name: 'eval',
+    summary: 'Test a model on MMLU, C-Eval, CMMLU, LAMBADA, or the perplexity of a text',
+    load: () => import('./commands/eval.ts'),
+  },
+  {
+    name: 'pk',
+    summary: 'Let two systems or more compete on the same questions, with a judge',
+    load: () => import('./commands/pk.ts'),
+  },
+  {
     name: 'data preview',
     summary: 'Show rows as training sees them: tokens, and which are trained',
     load: () => import('./commands/data-preview.ts'),

@@ -10,4 +10,17 @@ export type { AskEvent } from './ask-rows.ts';
 export { findLabels, labelMapper, type LabelReport, labelReport } from './labels.ts';
 export { predict, type PredictEnd, type PredictResults, type PredictSettings } from './predict.ts';
 export { registerMetric, type RowMetric, rowMetricNames, type ScoredAnswer } from './row-metrics.ts';
+export { runTask, taskNames, type TaskSettings } from './run-task.ts';
 export { scoreAnswers, type Score, type Scores, type ScoreSettings } from './scores.ts';
+export type { TaskProgress, TaskResult } from './tasks/task-result.ts';
+export {
+  type Ask,
+  type PairResult,
+  type PkEvent,
+  pkFileNames,
+  type PkOptions,
+  type PkResults,
+  type PkRun,
+  type Respond,
+  runPk,
+} from './pk/index.ts';

@@ -3,6 +3,7 @@ export { withModelNames } from './published-names.ts';
 export { cachePath } from './cache-folder.ts';
 export { type Checkpoint, openCheckpoint, requireTensor } from './checkpoint.ts';
 export { weightsFileName, weightsIndexName } from './weights-names.ts';
+export { readCsvTable, type TableLine } from './csv-table.ts';
 export { freeDiskBytes, readError, requireDiskSpace, writeError } from './file-errors.ts';
 export { type GgmlType, ggmlBlock, ggmlBytes, quantizeGgml } from './gguf-quantize.ts';
 export { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts';

@@ -30,6 +30,8 @@ export const formatsMessages = {
     `${f.file}: must be whole ${f.format} data, got damaged bytes (${f.problem}). Copy or download it again`,
   'table-group-too-large': (f: { file: string; bytes: number; maxBytes: number }) =>
     `${f.file}: a row group may be ${byteCount(f.maxBytes)} long, got ${byteCount(f.bytes)}. Write the file with smaller row groups`,
+  'csv-table': (f: { file: string; line: number; reason: string }) =>
+    `${f.file}:${f.line}: must be valid CSV, got ${f.reason}`,
   'csv-header': (f: { file: string; line: number; name: string }) =>
     `${f.file}:${f.line}: each column must have a name of its own, got ${quote(f.name)} twice`,
   'json-invalid': (f: { file: string; line: number; column: number; problem: string }) =>
