@@ -2,7 +2,7 @@
  * From what a person wrote to what the schema expects, without loss: `5e-5` as text, `yes` for true, `q_proj,v_proj`
  * for a list, `8GB` for bytes. What cannot be read that way is handed on as it is, for the schema to refuse.
  */
-import type { ValueSchema } from './schema.ts';
+import { propertySchema, type ValueSchema } from './schema.ts';
 
 /** A value as it was written: `source` is the scalar's own text, where there is one. */
 export interface WrittenValue {
@@ -69,7 +69,7 @@ function toMapping(value: unknown, schema: ValueSchema): unknown {
     Object.entries(mapping)
       .filter(([, inner]) => inner !== null)
       .map(([name, inner]: [string, unknown]) => {
-        const property = schema.properties?.[name];
+        const property = propertySchema(schema, name);
         return [name, property === undefined ? inner : coerce({ value: inner }, property)];
       }),
   );
@@ -97,6 +97,8 @@ export function coerce(written: WrittenValue, schema: ValueSchema): unknown {
   const { value } = written;
   if (schema.reading === 'bytes') return typeof value === 'string' ? (parseSize(value) ?? value) : value;
   if (schema.anyOf !== undefined) return coerceUnion(written, schema.anyOf);
+  // A schema without a type takes whatever was written.
+  if (schema.type === undefined && schema.enum === undefined && schema.const === undefined) return value;
   switch (schema.type) {
     case 'integer':
     case 'number':

@@ -3,7 +3,7 @@ import { isScalar, parseDocument } from 'yaml';
 import type { ConfigProblem } from '../messages/config.ts';
 import { closest } from '../util/index.ts';
 import type { Entry } from './entry.ts';
-import { isConfigKey, knownNames, valueSchema, type ValueSchema } from './schema.ts';
+import { isConfigKey, knownNames, propertySchema, valueSchema, type ValueSchema } from './schema.ts';
 import { MAX_ALIASES, type ParsedEntries } from './yaml-entries.ts';
 
 /** Longest part of an argument that is repeated in an error. */
@@ -70,7 +70,7 @@ export function parseOverrides(args: readonly string[], fileEntries: readonly En
     const path = match[2]!.split('.').slice(1);
     const where = `command line: ${shown}`;
     const schema = isConfigKey(key) ? valueSchema(key) : undefined;
-    const inner = path.reduce<ValueSchema | undefined>((at, name) => at?.properties?.[name], schema);
+    const inner = path.reduce<ValueSchema | undefined>((at, name) => propertySchema(at, name), schema);
     const parsed = parseValue(match[3]!, path.length === 0 ? schema : inner);
     const before = entries.get(key) ?? fileEntries.find((entry) => entry.key === key);
     const value = path.length === 0 ? parsed.value : withPath(before?.value, path, parsed.value);

@@ -184,7 +184,44 @@ const rules: readonly Rule[] = [
   },
 ];
 
+/** The keys that say of which kind a participant of a comparison is. */
+const participantKinds = [
+  ['model_name_or_path', 'adapter_name_or_path', 'template'],
+  ['provider', 'base_url', 'model', 'api_key_env', 'concurrency', 'timeout', 'price', 'extra'],
+  ['answers'],
+  ['plugin'],
+] as const;
+
+/** What is wrong with one system or the judge. */
+function checkParticipant(
+  key: 'systems' | 'judge',
+  name: string,
+  participant: NonNullable<FettleConfig['judge']>,
+  context: RuleContext,
+): ConfigProblem | undefined {
+  const [first, second] = participantKinds.flatMap(
+    (kind) => kind.find((part) => participant[part] !== undefined) ?? [],
+  );
+  if (first !== undefined && second !== undefined)
+    return excludes(context, key, `${name}.${first}`, `${name}.${second}`);
+  if (first === undefined || !participantKinds[1].some((part) => part === first)) return undefined;
+  if (participant.model === undefined) return needs(context, key, `${name}.${first}`, [`${name}.model`]);
+  const { provider, base_url: baseUrl } = participant;
+  return baseUrl === undefined && (provider === undefined || provider === 'compatible')
+    ? needs(context, key, `${name}.model`, [`${name}.base_url`, `${name}.provider`])
+    : undefined;
+}
+
+/** Rules that may be broken several times. */
+function checkParticipants(config: FettleConfig, context: RuleContext): readonly ConfigProblem[] {
+  const systems = Object.entries(config.systems ?? {}).map(
+    ([name, system]) => checkParticipant('systems', `systems.${name}`, system, context) ?? [],
+  );
+  const judge = config.judge === undefined ? [] : (checkParticipant('judge', 'judge', config.judge, context) ?? []);
+  return [...systems.flat(), judge].flat();
+}
+
 /** Applies every rule. */
 export function checkRules(config: FettleConfig, context: RuleContext): readonly ConfigProblem[] {
-  return rules.flatMap((rule) => rule(config, context) ?? []);
+  return [...rules.flatMap((rule) => rule(config, context) ?? []), ...checkParticipants(config, context)];
 }

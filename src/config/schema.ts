@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ValueRequirement } from '../messages/config.ts';
 import { ignoredKeys } from './ignored-keys.ts';
 import { keyRegistry, type KeyInfo } from './key.ts';
+import { comparisonKeys } from './keys/comparison.ts';
 import { dataKeys } from './keys/data.ts';
 import { evaluationKeys } from './keys/evaluation.ts';
 import { exportKeys } from './keys/export.ts';
@@ -12,8 +13,8 @@ import { methodKeys } from './keys/method.ts';
 import { modelKeys } from './keys/model.ts';
 import { outputKeys } from './keys/output.ts';
 import { precisionKeys } from './keys/precision.ts';
-import { trainingKeys } from './keys/training.ts';
 import { testKeys } from './keys/tests.ts';
+import { trainingKeys } from './keys/training.ts';
 import { refusedKeys } from './refused-keys.ts';
 import { samplingStrategies, translatedKeys } from './translated-keys.ts';
 
@@ -26,8 +27,9 @@ export const configSchema = z.strictObject({
   ...evaluationKeys,
   ...outputKeys,
   ...generationKeys,
-  ...exportKeys,
   ...testKeys,
+  ...exportKeys,
+  ...comparisonKeys,
   ...machineKeys,
   ...precisionKeys,
 });
@@ -80,6 +82,13 @@ export function knownNames(): readonly string[] {
 /** The JSON schema of one key's value, from its zod schema. */
 export interface ValueSchema extends ValueRequirement {
   readonly default?: unknown;
+}
+
+/** The schema of one key of a mapping, or of every name in a mapping of names; undefined where there is none. */
+export function propertySchema(schema: ValueRequirement | undefined, name: string): ValueSchema | undefined {
+  const { properties, additionalProperties: others } = schema ?? {};
+  if (properties !== undefined && Object.hasOwn(properties, name)) return properties[name];
+  return typeof others === 'object' ? others : undefined;
 }
 
 const valueSchemas = new Map<ConfigKey, ValueSchema>();

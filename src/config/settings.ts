@@ -15,11 +15,13 @@ import {
   keyInfo,
   keyStatus,
   knownNames,
+  propertySchema,
   samplingChoices,
   samplingKey,
   valueSchema,
   type ConfigKey,
   type ParsedConfig,
+  type ValueSchema,
 } from './schema.ts';
 import { foreignNames, samplingStrategies, translatedKeys } from './translated-keys.ts';
 
@@ -102,7 +104,11 @@ function problemOfIssue(entry: Entry, key: ConfigKey, value: unknown, issue: z.c
   const name = [key, ...issue.path.filter((part) => typeof part === 'string')].join('.');
   if (issue.code === 'unrecognized_keys') {
     const unknown = issue.keys[0]!;
-    const suggestion = closest(unknown, Object.keys(valueSchema(key).properties ?? {}));
+    const mapping = issue.path.reduce<ValueSchema | undefined>(
+      (at, part) => propertySchema(at, String(part)),
+      valueSchema(key),
+    );
+    const suggestion = closest(unknown, Object.keys(mapping?.properties ?? {}));
     return {
       code: 'unknown-key',
       fields: { where: entry.where, key: `${name}.${unknown}`, suggestion: suggestion && `${name}.${suggestion}` },
@@ -110,7 +116,7 @@ function problemOfIssue(entry: Entry, key: ConfigKey, value: unknown, issue: z.c
   }
   const schema = valueSchema(key);
   const inner = issue.path.reduce<typeof schema | undefined>(
-    (at, part) => (typeof part === 'number' ? at?.items : at?.properties?.[String(part)]),
+    (at, part) => (typeof part === 'number' ? at?.items : propertySchema(at, String(part))),
     schema,
   );
   const nested = issue.path.some((part) => typeof part === 'string');

@@ -58,3 +58,9 @@ export function canonicalJson(value: unknown): string {
 export function requestKey(scope: string, request: object): string {
   return createHash('sha256').update(canonicalJson({ scope, request })).digest('hex');
 }
+
+/** SHA-256, hex, of the messages alone: what was asked, whoever was asked it. */
+export function messagesKey(messages: readonly ChatMessage[]): string {
+  const plain = messages.map(({ role, content }) => ({ role, content }));
+  return createHash('sha256').update(canonicalJson(plain)).digest('hex');
+}

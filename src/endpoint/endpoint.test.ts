@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type ChatRequest, requestKey } from './chat.ts';
+import { type ChatRequest, messagesKey, requestKey } from './chat.ts';
 import type { Clock } from './clock.ts';
 import { type Endpoint, type EndpointOptions, openEndpoint } from './endpoint.ts';
 import { openJournal } from './journal.ts';
@@ -234,7 +234,11 @@ describe('journal', () => {
     journal = await openJournal(path);
     expect(journal.size).toBe(2);
     endpoint = open(server, { journal, price: { input: 1, output: 10 } });
-    expect(await endpoint.ask(question('q'))).toEqual({ scope: 's', ...first });
+    expect(await endpoint.ask(question('q'))).toEqual({
+      ...first,
+      scope: 's',
+      asked: messagesKey([{ role: 'user', content: 'q' }]),
+    });
     expect((await endpoint.ask(question('new'))).text).toBe('re: new');
     journal.close();
     expect(server.requests).toHaveLength(3);

@@ -5,7 +5,7 @@
  */
 import { BackendError, ConfigError } from '../errors.ts';
 import { errorCode, parseChatAnswer } from './answer.ts';
-import { type ChatAnswer, type ChatRequest, requestKey } from './chat.ts';
+import { type ChatAnswer, type ChatRequest, messagesKey, requestKey } from './chat.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Journal } from './journal.ts';
 import { Pace } from './pace.ts';
@@ -181,7 +181,8 @@ class ChatEndpoint implements Endpoint {
         } else {
           this.pace.succeeded();
           // Written down before it is used, and before another request may begin.
-          await this.options.journal?.append({ key, scope: this.options.scope, ...outcome });
+          const asked = messagesKey(request.messages);
+          await this.options.journal?.append({ key, scope: this.options.scope, asked, ...outcome });
           this.account.answered(outcome.usage, false);
         }
       } finally {

@@ -1,4 +1,4 @@
-export { canonicalJson, type ChatAnswer, type ChatMessage, type ChatRequest, requestKey } from './chat.ts';
+export { canonicalJson, type ChatAnswer, type ChatMessage, type ChatRequest, messagesKey, requestKey } from './chat.ts';
 export { type Clock, systemClock } from './clock.ts';
 export {
   defaultConcurrency,

@@ -14,6 +14,8 @@ export interface JournalEntry extends ChatAnswer {
   readonly key: string;
   /** Who was asked. */
   readonly scope: string;
+  /** The messages alone, as `messagesKey` names them. */
+  readonly asked?: string | undefined;
 }
 
 /** An open journal. */
@@ -59,12 +61,13 @@ const count = (value: unknown): number | null => (typeof value === 'number' && v
 
 function parseEntry(value: unknown): JournalEntry | undefined {
   if (!isJsonObject(value as never)) return undefined;
-  const { key, scope, text, finish_reason: finishReason, usage, reasoning } = value as Record<string, unknown>;
+  const { key, scope, asked, text, finish_reason: finishReason, usage, reasoning } = value as Record<string, unknown>;
   if (typeof key !== 'string' || typeof text !== 'string' || typeof scope !== 'string') return undefined;
   const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = (usage ?? {}) as Record<string, unknown>;
   return {
     key,
     scope,
+    ...(typeof asked === 'string' ? { asked } : {}),
     text,
     finishReason: typeof finishReason === 'string' ? finishReason : null,
     usage: { promptTokens: count(promptTokens), completionTokens: count(completionTokens) },
@@ -108,11 +111,12 @@ export async function openJournal(path: string): Promise<Journal> {
     get: (key) => entries.get(key),
     async append(entry) {
       if (failure !== undefined) throw failure;
-      const { key, scope, text, finishReason, usage, reasoning } = entry;
+      const { key, scope, asked, text, finishReason, usage, reasoning } = entry;
       try {
         writer.append({
           key,
           scope,
+          ...(asked === undefined ? {} : { asked }),
           text,
           finish_reason: finishReason,
           usage: { prompt_tokens: usage.promptTokens, completion_tokens: usage.completionTokens },

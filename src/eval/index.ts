@@ -24,3 +24,14 @@ export {
   type Respond,
   runPk,
 } from './pk/index.ts';
+export {
+  type Ask,
+  type PairResult,
+  type PkEvent,
+  pkFileNames,
+  type PkOptions,
+  type PkResults,
+  type PkRun,
+  type Respond,
+  runPk,
+} from './pk/index.ts';

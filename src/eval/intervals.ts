@@ -55,7 +55,7 @@ export function bootstrapInterval(
   const values: number[] = [];
   if (count === 0) return [Number.NaN, Number.NaN];
   for (let resample = 0; resample < resamples; resample++) {
-    for (let i = 0; i < count; i++) indices[i] = random.nextInt(count);
+    for (let i = 0; i < count; i++) indices[i] = Math.floor((random.nextUint32() / 0x1_0000_0000) * count);
     const value = statistic(indices);
     if (Number.isFinite(value)) values.push(value);
   }

@@ -14,6 +14,8 @@ export interface ValueRequirement {
   readonly items?: ValueRequirement | undefined;
   readonly anyOf?: readonly ValueRequirement[] | undefined;
   readonly properties?: Readonly<Record<string, ValueRequirement>> | undefined;
+  /** What stands under every other name of a mapping; false where there may be none. */
+  readonly additionalProperties?: ValueRequirement | boolean | undefined;
   /** A way of writing that the type does not say: `bytes` is a size such as 8GB. */
   readonly reading?: string | undefined;
   /** A rule beyond the range: see `ruleTexts`. */
@@ -24,6 +26,8 @@ const ruleTexts: Readonly<Record<string, string>> = {
   'fraction-or-integer': 'a share below 1 or a whole number',
   'four-or-eight': '4 or 8',
   'unset-or-positive': '-1 (not set) or a whole number from 1 on',
+  'two-systems': 'a mapping of two names or more',
+  'system-names': 'a mapping whose names begin with a letter, hold letters, digits, ".", "-" and "_" only, and are not "judge"',
 };
 
 const listItems: Readonly<Record<string, string>> = { integer: 'whole numbers', number: 'numbers' };
@@ -59,6 +63,11 @@ export function requirementText(r: ValueRequirement): string {
         ? `a list (or one text with commas) of ${listItems[r.items?.type ?? ''] ?? 'names'}`
         : `one or more of ${r.items.enum.join(', ')}`;
     case 'object':
+      if (r.properties === undefined) {
+        return typeof r.additionalProperties === 'object' && r.additionalProperties.properties !== undefined
+          ? `a mapping of names, each to ${requirementText(r.additionalProperties)}`
+          : 'a mapping';
+      }
       return `a mapping with the keys ${Object.keys(r.properties ?? {}).join(', ')}`;
     default:
       return r.minLength === undefined ? 'a text' : 'a text that is not empty';
