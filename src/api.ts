@@ -3,7 +3,7 @@
  * `train({ modelNameOrPath, dataset, outputDir })` is `fettle train`.
  */
 import { configFromOptions, type FettleOptions, type LoadedConfig, loadConfig } from './config/index.ts';
-import { openTextTools, prepareTrainingData, type DataPlan } from './data/index.ts';
+import { type DataPlan, openTextTools, prepareTrainingData, withModelLength } from './data/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
 import { withLocalModels } from './hub/index.ts';
@@ -51,12 +51,17 @@ export async function planTraining(
   options: { readonly timed?: boolean } = {},
 ): Promise<TrainingPlan> {
   const { config: checked, given } = loaded(config);
-  return planFromConfig(await withLocalModels(checked), { ...options, isGiven: (key) => given.some((name) => name === key) });
+  return planFromConfig(await withLocalModels(checked), {
+    ...options,
+    isGiven: (key) => given.some((name) => name === key),
+  });
 }
 
 /** Rows, tokens and steps of a run, counted on the samples that training uses. */
 export async function planData(config: ConfigLike): Promise<DataPlan> {
-  const checked = await withLocalModels(loaded(config).config, {}, 'without weights');
+  const { config: written, given } = loaded(config);
+  const local = await withLocalModels(written, {}, 'without weights');
+  const checked = await withModelLength(local, given.includes('cutoff_len'), []);
   const { encoder } = await openTextTools(checked);
   return (await prepareTrainingData(checked, encoder)).plan;
 }

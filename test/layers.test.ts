@@ -20,7 +20,7 @@ interface Room {
 const leaves = ['errors', 'messages', 'util'];
 
 const engine = ['graph', 'autodiff', 'onnx', 'nn', 'models', 'tuning', 'optim', 'runtime', 'quant'];
-const text = ['formats', 'hub', 'tokenizer', 'template', 'data', 'charts', 'config'];
+const text = ['threads', 'formats', 'hub', 'tokenizer', 'template', 'data', 'charts', 'config'];
 const below = [...engine, ...text, 'checkpoint'];
 
 const rooms: Readonly<Record<string, Room>> = {
@@ -47,11 +47,13 @@ const rooms: Readonly<Record<string, Room>> = {
       'apache-arrow',
     ],
   },
+  // Modules of ours as threads and processes.
+  threads: { imports: [] },
   hub: { imports: ['formats'] },
   tokenizer: { imports: ['formats'], packages: ['@huggingface/tokenizers', '@bufbuild/protobuf'], browser: true },
   template: { imports: ['formats', 'tokenizer'], packages: ['@huggingface/jinja'], browser: true },
   data: {
-    imports: ['formats', 'hub', 'tokenizer', 'template'],
+    imports: ['threads', 'formats', 'hub', 'tokenizer', 'template'],
     browser: {
       except: [
         'data/index.ts',
@@ -61,8 +63,12 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/glob.ts',
         'data/prepare.ts',
         'data/prepared-data.ts',
+        'data/prompt-rows.ts',
         'data/encode-rows.ts',
+        'data/encode-pool.ts',
+        'data/encode-worker.ts',
         'data/kept-rows.ts',
+        'data/model-length.ts',
         'data/registry.ts',
         'data/read-rows.ts',
         'data/preview.ts',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { openTextTools, prepareTrainingData } from '../../src/data/index.ts';
 
-const [file, tokenizer, template] = process.argv.slice(2);
+const [file, tokenizer, template, workers] = process.argv.slice(2);
 const settings = {
   stage: 'sft',
   dataset: [file!],
@@ -12,6 +12,7 @@ const settings = {
   overlong: 'drop',
   bad_rows: 'error',
   val_size: 0,
+  preprocessing_num_workers: workers === undefined ? undefined : Number(workers),
   mask_history: false,
   packing: false,
   disable_shuffling: false,

@@ -3,7 +3,7 @@
  * preparing many rows.
  *
  *   npx tsx bench/data/run.ts --python PYTHON [--rows ../shared/data/restricted/alpaca/alpaca_2000.json] [--copies 50]
- *     [--tokenizer ../shared/data/tokenizers/qwen2] [--rounds 3] [--processes 2]
+ *     [--tokenizer ../shared/data/tokenizers/qwen2] [--rounds 3] [--processes 2] [--workers 1]
  *   npx tsx bench/data/run.ts --memory 2000000
  *
  * Both sides read the same JSONL file, word the rows as Alpaca has them, tokenise them and mask the prompts; their
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     tokenizer: { type: 'string', default: '../shared/data/tokenizers/qwen2' },
     rounds: { type: 'string', default: '3' },
     processes: { type: 'string' },
+    workers: { type: 'string' },
     memory: { type: 'string' },
   },
 });
@@ -60,7 +61,14 @@ try {
   stream.end();
   await once(stream, 'close');
   console.log(JSON.stringify(describeMachine()));
-  const prepareOurs = () => run(process.execPath, [ours, file, options.tokenizer, 'alpaca']);
+  const prepareOurs = () =>
+    run(process.execPath, [
+      ours,
+      file,
+      options.tokenizer,
+      'alpaca',
+      ...(options.workers === undefined ? [] : [options.workers]),
+    ]);
   if (options.memory !== undefined) {
     const { rows: read, tokens, seconds, peakBytes } = prepareOurs();
     console.log(`${read} rows, ${tokens} tokens: ${(peakBytes / 1e9).toFixed(3)} GB at most, ${seconds.toFixed(0)} s`);

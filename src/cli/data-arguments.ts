@@ -1,6 +1,6 @@
 /** What the commands on data share: the configuration, tokenizer and template, and what the data room has to say. */
-import type { FettleConfig } from '../config/index.ts';
-import { type Notice, openTextTools, type TextTools } from '../data/index.ts';
+import type { FettleConfig, RequiredKeys } from '../config/index.ts';
+import { type Notice, openTextTools, type TextTools, withModelLength } from '../data/index.ts';
 import type { CommandContext } from './command.ts';
 import { openCommandConfig } from './config-arguments.ts';
 
@@ -8,8 +8,17 @@ import { openCommandConfig } from './config-arguments.ts';
 export async function openDataCommand(
   context: CommandContext,
 ): Promise<{ readonly config: FettleConfig; readonly text: TextTools }> {
-  const { config } = await openCommandConfig(context, ['model_name_or_path', 'dataset'], 'without weights');
+  const config = await openDataConfig(context, ['model_name_or_path', 'dataset']);
   return { config, text: await openTextTools(config) };
+}
+
+/** Loads the configuration of a command on data; its `cutoff_len` is one that the model can have. */
+export async function openDataConfig(context: CommandContext, requires: RequiredKeys): Promise<FettleConfig> {
+  const loaded = await openCommandConfig(context, requires, 'without weights');
+  const notices: Notice[] = [];
+  const config = await withModelLength(loaded.config, loaded.given.includes('cutoff_len'), notices);
+  printNotices(context, notices);
+  return config;
 }
 
 /** Prints notices, each once. */

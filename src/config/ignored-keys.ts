@@ -43,7 +43,7 @@ export const ignoredKeyGroups: readonly { readonly reason: string; readonly keys
   {
     reason: 'loading and caching of data',
     keys: words(`
-      streaming buffer_size overwrite_cache preprocessing_batch_size preprocessing_num_workers cache_path
+      streaming buffer_size overwrite_cache preprocessing_batch_size cache_path
       dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
       dataloader_multiprocessing_context dataloader_in_order remove_unused_columns label_names length_column_name
       auto_find_batch_size eval_accumulation_steps eval_do_concat_batches prediction_loss_only batch_eval_metrics

@@ -86,7 +86,7 @@ describe('a configuration of LLaMA-Factory', () => {
     });
     expect(config.resume_from_checkpoint).toBeUndefined();
     expect(notices.map(configNoticeText)).toEqual([
-      'train.yaml: without effect here: trust_remote_code, preprocessing_num_workers, dataloader_num_workers, save_only_model, ddp_timeout',
+      'train.yaml: without effect here: trust_remote_code, dataloader_num_workers, save_only_model, ddp_timeout',
       'bf16: accepted; the arithmetic is f32 on this device',
     ]);
     expect(provenance.get('lora_rank')).toEqual({ origin: 'file', where: 'train.yaml:10:12' });

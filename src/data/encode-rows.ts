@@ -1,9 +1,11 @@
 /** Reads and tokenises the rows of data sets, counts what is dropped, and refuses what must not be. */
+import { availableParallelism } from 'node:os';
 import type { DatasetEntry } from './dataset-entry.ts';
+import { EncodePool } from './encode-pool.ts';
 import type { KeptRow } from './kept-rows.ts';
 import type { Example } from './example.ts';
 import { makeNotice, type Notice } from './notice.ts';
-import { encodeExample, readRows } from './read-rows.ts';
+import { type EncodedExample, encodeExample, type LengthSettings, type ReadRow, readRows } from './read-rows.ts';
 import type { RowEncoder } from './row-encoder.ts';
 import { RowTally } from './row-tally.ts';
 import type { DataSettings } from './settings.ts';
@@ -22,11 +24,11 @@ export async function* encodeRows(
   const refused = new RowTally();
   const overlong = new RowTally();
   const tools = new ToolsInspector(entries, encoder, notices);
-  for await (const group of readRows(entries, settings, notices)) {
+  for await (const group of encodeGroups(readRows(entries, settings, notices), encoder, settings)) {
     const kept: KeptRow[] = [];
-    for (const { place, dataset, uses, example, problem: formProblem } of group) {
+    for (const { row, encoded } of group) {
+      const { place, dataset, uses, example } = row;
       tally.read++;
-      const encoded = example ? encodeExample(example, encoder, settings) : { problem: formProblem! };
       if ('problem' in encoded) {
         const { problem } = encoded;
         tally.add(problem, place);
@@ -43,6 +45,88 @@ export async function* encodeRows(
   }
   refused.refuse('bad-rows');
   overlong.refuse('overlong');
+}
+
+/** A row with what became of it. */
+interface EncodedReadRow {
+  readonly row: ReadRow;
+  readonly encoded: EncodedExample;
+}
+
+/** Rows that are tokenised here before threads are started: small sets are done by then. */
+const rowsBeforeThreads = 2_000;
+/** Rows that go to a thread at a time. */
+const rowsPerGroup = 256;
+/** Groups that each thread has before it; more would only need memory. */
+const groupsPerThread = 2;
+/** More threads wait for the one that reads. */
+const maxThreads = 8;
+
+/** Threads that tokenise beside the main one. */
+function threadCount(encoder: RowEncoder, settings: DataSettings): number {
+  if (encoder.plan === undefined) return 0;
+  const cores = availableParallelism();
+  return Math.min(settings.preprocessing_num_workers ?? cores, cores, maxThreads) - 1;
+}
+
+/** Tokenises rows, in order; where there are many, in threads beside this one. The result is the same. */
+async function* encodeGroups(
+  groups: AsyncIterable<readonly ReadRow[]>,
+  encoder: RowEncoder,
+  settings: DataSettings,
+): AsyncGenerator<EncodedReadRow[]> {
+  const encodeOne = (row: ReadRow): EncodedExample =>
+    row.example ? encodeExample(row.example, encoder, settings) : { problem: row.problem! };
+  const encodeHere = (rows: readonly ReadRow[]): EncodedReadRow[] =>
+    rows.map((row) => ({ row, encoded: encodeOne(row) }));
+  const encodeThere = async (pool: EncodePool, rows: readonly ReadRow[]): Promise<EncodedReadRow[]> => {
+    const done = await pool.encode(rows.flatMap(({ example }) => example ?? []));
+    let at = 0;
+    // Where the encoder threw there, it throws here too, with the row at hand.
+    return rows.map((row) => ({ row, encoded: (row.example && done[at++]) ?? encodeOne(row) }));
+  };
+  const threads = threadCount(encoder, settings);
+  let pool: EncodePool | undefined;
+  const underway: (EncodedReadRow[] | Promise<EncodedReadRow[]>)[] = [];
+  let rows = 0;
+  try {
+    for await (const group of groups) {
+      for (let from = 0; from < group.length; from += rowsPerGroup) {
+        const part = group.slice(from, from + rowsPerGroup);
+        rows += part.length;
+        if (threads > 0 && rows > rowsBeforeThreads) {
+          pool ??= new EncodePool(threads, { plan: encoder.plan!, settings: lengthSettings(settings) });
+        }
+        if (pool !== undefined && pool.pending < threads * groupsPerThread) {
+          const promise = encodeThere(pool, part);
+          // Told when its turn comes.
+          promise.catch(() => undefined);
+          underway.push(promise);
+        } else underway.push(encodeHere(part));
+        // Whoever is behind in the threads is waited for; what was done here waits its turn.
+        while (underway.length > threads * groupsPerThread * 2) yield await underway.shift()!;
+      }
+    }
+    for (const done of underway) yield await done;
+  } finally {
+    await pool?.close();
+  }
+}
+
+/** The settings that a thread needs. */
+function lengthSettings(settings: DataSettings): LengthSettings {
+  const { stage, cutoff_len, max_prompt_length, max_response_length, overlong, mask_history, packing } = settings;
+  const { train_on_turn } = settings;
+  return {
+    stage,
+    cutoff_len,
+    max_prompt_length,
+    max_response_length,
+    overlong,
+    mask_history,
+    packing,
+    ...(train_on_turn === undefined ? {} : { train_on_turn }),
+  };
 }
 
 /** Says once for each data set where a template leaves out the tools of its rows. */

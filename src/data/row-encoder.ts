@@ -3,6 +3,7 @@ import { DataError } from '../errors.ts';
 import type { ChatTemplate, Conversation, SegmentOptions, SegmentReason } from '../template/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { encodeConversation, takeTokens } from './encode.ts';
+import type { EncoderPlan } from './encoder-plan.ts';
 
 /** Ids and labels without the row that they come from. */
 export interface EncodedRow {
@@ -32,6 +33,8 @@ export interface RowEncoder {
   takeTokens(text: string, count: number): string;
   /** All that decides on the ids and labels: equal parts mean equal encoders. */
   readonly identity?: readonly (string | Uint8Array)[];
+  /** What it is made of, so that another thread can have the same; left out: it stays in its thread. */
+  readonly plan?: EncoderPlan;
 }
 
 const answerReasons: ReadonlySet<SegmentReason> = new Set<SegmentReason>([

@@ -25,6 +25,8 @@ export interface DataSettings {
   readonly interleave_probs?: readonly number[] | undefined;
   /** Folder of tokenised data that `data prepare` wrote; used where it was made of the same. */
   readonly tokenized_path?: string | undefined;
+  /** Threads that tokenise; left out: as many as there are cores. The result does not depend on it. */
+  readonly preprocessing_num_workers?: number | undefined;
   readonly mask_history: boolean;
   /** Only these answers of a conversation are trained, counted from 0, from the end where negative; none: all. */
   readonly train_on_turn?: readonly number[];

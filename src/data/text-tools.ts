@@ -15,8 +15,9 @@ import {
   type SegmentOptions,
 } from '../template/index.ts';
 import { addTokens, createTokenizer, type Tokenizer, type TokenizerWithTokens } from '../tokenizer/index.ts';
-import { createRecipeEncoder, type MaskRecipe } from './mask-recipes.ts';
-import { createRowEncoder, type RowEncoder } from './row-encoder.ts';
+import { assembleEncoder, type EncoderPlan, refuseTemplate } from './encoder-plan.ts';
+import type { MaskRecipe } from './mask-recipes.ts';
+import type { RowEncoder } from './row-encoder.ts';
 
 /** The file in which a template is saved beside an adapter or a model. */
 export const savedTemplateName = 'fettle_template.json';
@@ -118,14 +119,21 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
     maskHistory: settings.mask_history,
     historyThinking: settings.history_thinking,
   };
-  const encoder = createRowEncoder(tokenizer, template ?? withoutTemplate(base), options);
   const { mask_recipe: recipe } = settings;
+  const plan: EncoderPlan = {
+    files: tokenizer.files,
+    template: template?.content,
+    options,
+    recipe,
+    cutoffLength: settings.cutoff_len,
+    model: base,
+  };
   return {
     tokenizer,
     template,
     // A recipe makes ids without any template.
     modelTemplate: recipe === undefined ? modelTemplate : undefined,
-    encoder: recipe === undefined ? encoder : createRecipeEncoder(recipe, tokenizer, settings.cutoff_len, encoder),
+    encoder: assembleEncoder(plan, tokenizer, template),
     requireTemplate: () => template ?? refuseTemplate(base),
     async save(folder) {
       for (const [name, bytes] of tokenizer.files) await writeFileAtomically(join(folder, name), bytes);
@@ -162,24 +170,4 @@ function openTemplate(
       ? loadTemplate({ ...options, name: named })
       : loadTemplate({ ...options, wording: readOwnTemplate(named) });
   return { template, modelTemplate: chatTemplate === undefined ? undefined : loadTemplate(options) };
-}
-
-function refuseTemplate(where: string): never {
-  loadTemplate({ tokens: { addsBos: false, specialIds: new Set(), tokenText: () => '' }, where });
-  throw new TypeError('a template without a source was loaded');
-}
-
-/** Stands for the template of a model that has none; conversations are then refused with the nearest built-in names. */
-function withoutTemplate(where: string): ChatTemplate {
-  const refuse = (): never => refuseTemplate(where);
-  return {
-    name: '',
-    kind: 'custom',
-    stopStrings: [],
-    stopTokens: [],
-    render: refuse,
-    locate: refuse,
-    content: '',
-    hash: '',
-  };
 }

@@ -238,7 +238,14 @@ export const dataMessages = {
   'dataset-files': (f: { folder: string; found: readonly string[] }) =>
     `${f.folder}: the data files of a folder or pattern must be of one type, got ${list(f.found)}`,
 
+  'cutoff-beyond-model': (f: { cutoffLength: number; tokens: number; key: string; file: string }) =>
+    `cutoff_len: must be at most the model's ${f.tokens} learned positions (${f.key} in ${f.file}), got ${f.cutoffLength}. Lower it, or leave it out`,
+
   // Notices: said once, nothing stops.
+  'cutoff-of-model': (f: { tokens: number; key: string; file: string }) =>
+    `cutoff_len: ${f.tokens}, the model's longest sequence (${f.key} in ${f.file})`,
+  'cutoff-beyond-training': (f: { cutoffLength: number; tokens: number; key: string; file: string }) =>
+    `cutoff_len: ${f.cutoffLength} is longer than the ${f.tokens} tokens that the model knows (${f.key} in ${f.file}): it has never seen such positions. Lower it, or write rope_scaling into config.json`,
   'dataset-known': (f: { name: string; source: string; licence: string }) =>
     `${quote(f.name)}: ${f.source} (licence: ${f.licence})`,
   'dataset-downloaded': (f: { name: string; source: string; files: number }) =>

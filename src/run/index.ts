@@ -30,7 +30,6 @@ export {
 } from './layout.ts';
 export { acquireRunLock, type RunLock, runLockHolder } from './lock.ts';
 export { memoryKillCount, peakMemoryBytes } from './memory.ts';
-export { siblingModule } from './module-path.ts';
 export { isRunning, type ProcessIdentity, processIdentity } from './process-identity.ts';
 export { isUnfinished, type ObeyedControl, readRunRecord, type RunRecord, type RunState } from './record.ts';
 export { spawnModule, withAllocatorSettings } from './spawn.ts';

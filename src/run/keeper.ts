@@ -1,8 +1,8 @@
 /** The main thread's side of the keeper: the run's record, and the watch over its owner. */
 import { once } from 'node:events';
 import { FileError } from '../errors.ts';
+import { siblingModule, startWorker } from '../threads/index.ts';
 import { runPaths } from './layout.ts';
-import { siblingModule, startWorker } from './module-path.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import type { RunRecord } from './record.ts';
 

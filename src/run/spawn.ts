@@ -1,6 +1,6 @@
 /** Starting a run's own process with the environment that its memory needs. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { nodeArguments } from './module-path.ts';
+import { nodeArguments } from '../threads/index.ts';
 
 /**
  * glibc's allocator settings under which onnxruntime needs no arena: large blocks stay in the heap and are not given

@@ -1,5 +1,5 @@
 /** `fettle plan`: what a run will need of memory and time, before it starts. Training prints and obeys the same plan. */
-import { openTextTools, prepareTrainingData } from '../data/index.ts';
+import { type Notice, openTextTools, prepareTrainingData, withModelLength } from '../data/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { createEngine, type IsGiven, memoryLimit, optimizerBytes, planMemory, prepareTuning } from './create-engine.ts';
 import type { TrainBatch } from './batch-source.ts';
@@ -88,7 +88,10 @@ async function readBatch(
 }
 
 /** Plans a run. Reads the weights' headers, and the data where a data set is named; computes only where `timed` asks. */
-export async function planTraining(config: FettleConfig, options: PlanOptions = {}): Promise<TrainingPlan> {
+export async function planTraining(asked: FettleConfig, options: PlanOptions = {}): Promise<TrainingPlan> {
+  const notices: Notice[] = [];
+  const config = await withModelLength(asked, options.isGiven?.('cutoff_len') ?? false, notices);
+  for (const { text } of notices) options.onNotice?.(text);
   const setup = await prepareTuning(config, options.isGiven ?? (() => false));
   const { size, trainedShare, batch } = await readBatch(config, options);
   const memory: MemoryPlan = planMemory(config, setup, size);

@@ -19,11 +19,11 @@ import {
   runPaths,
   type RunState,
   sendControl,
-  siblingModule,
   spawnModule,
   type TrainEvent,
   type TrainResults,
 } from '../run/index.ts';
+import { siblingModule } from '../threads/index.ts';
 import { receivedError, type SentError, type StartRequest, type TrainerMessage } from './protocol.ts';
 
 /** How a run ended. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import {
   batchCount,
+  type Notice,
   openTextTools,
   planBatches,
   prepareTrainingData,
@@ -9,6 +10,7 @@ import {
   type SampleSet,
   type Sequence,
   type TrainingData,
+  withModelLength,
 } from '../data/index.ts';
 import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
 import type { FettleConfig } from '../config/index.ts';
@@ -122,11 +124,14 @@ export function trainerTools(): TrainerTools<ModelBase> {
       return { setup, files: baseFiles(config, setup) };
     },
 
-    async prepareData({ config, startedAt, say }): Promise<SizedData> {
+    async prepareData({ config: asked, isGiven, startedAt, say }): Promise<SizedData> {
+      const notices: Notice[] = [];
+      const config = await withModelLength(asked, isGiven('cutoff_len'), notices);
       const text = await openTextTools(config, startedAt);
       if (config.do_train) await requireModelTemplate(config, text);
       const data = await prepareTrainingData(config, text.encoder);
-      for (const notice of new Set(data.notices.map((item) => item.text))) say({ type: 'notice', text: notice });
+      for (const notice of new Set([...notices, ...data.notices].map((item) => item.text)))
+        say({ type: 'notice', text: notice });
       return {
         ...trainingBatches(config, data.train),
         evaluation: evaluationBatches(data, config.per_device_eval_batch_size),

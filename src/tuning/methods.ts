@@ -96,6 +96,6 @@ function tokenRowSettings(
     embedding: rowsOf(model.inputEmbedding, tokenRows.embedding),
     output: rowsOf(model.outputModule, tokenRows.output),
     width: model.hiddenSize,
-    storedRows: stored.get(`${model.inputEmbedding}.weight`)!.shape[0]!,
+    storedRows: stored.get(`${model.inputEmbedding}.weight`)!.shape[0],
   };
 }

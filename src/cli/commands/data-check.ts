@@ -2,8 +2,7 @@
 import { checkData, type Finding, fixData, type FixedFile, type Notice, openTextTools } from '../../data/index.ts';
 import { checkTexts } from '../../messages/cli.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { openCommandConfig } from '../config-arguments.ts';
-import { printNotices } from '../data-arguments.ts';
+import { openDataConfig, printNotices } from '../data-arguments.ts';
 
 export const command: Command = {
   usage: configUsage,
@@ -17,7 +16,7 @@ export const command: Command = {
   notes: ['Without model_name_or_path, lengths and trained tokens are not checked.'],
   async run(context) {
     const { out } = context;
-    const { config } = await openCommandConfig(context, ['dataset'], 'without weights');
+    const config = await openDataConfig(context, ['dataset']);
     const json = context.options['json'] === true;
     const text = config.model_name_or_path === undefined ? undefined : await openTextTools(config);
     const options =

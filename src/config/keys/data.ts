@@ -74,6 +74,11 @@ export const dataKeys = {
     'Folder of tokenised rows that `fettle data prepare` writes; training takes them from there where they were made of the same rows, settings, tokenizer and template.',
     { resume: 'content' },
   ),
+  preprocessing_num_workers: key(
+    positiveInteger.max(1024).optional(),
+    'Threads that tokenise large data sets, at most one for each core; 1: the main one alone. The result does not depend on it.',
+    { defaultText: 'the number of cores', resume: 'free' },
+  ),
   train_on_prompt: key(z.boolean().default(false), 'Train the prompts too.'),
   train_on_turn: key(
     z.array(z.number().int()).default([]),

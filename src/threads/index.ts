@@ -1,0 +1,1 @@
+export { nodeArguments, siblingModule, startWorker } from './module-path.ts';
