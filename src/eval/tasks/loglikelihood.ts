@@ -53,7 +53,9 @@ export function encodePair(generator: Generator, { context, continuation }: Cont
 
 /** Ids that a model can take, cut from the front. */
 function fitting(generator: Generator, { context, continuation }: EncodedPair): { ids: number[]; from: number } {
-  const ids = [...context, ...continuation].slice(-generator.model.maxPositions);
+  const { maxPositions, ropes } = generator.model;
+  // The last id is predicted and needs no place; learned positions have none beyond the last, though.
+  const ids = [...context, ...continuation].slice(-(ropes.length > 0 ? maxPositions + 1 : maxPositions));
   return { ids, from: Math.max(1, ids.length - continuation.length) };
 }
 
