@@ -72,6 +72,7 @@ export const command: Command = {
     const { signal, ended } = stopOnInterrupt(context, progress);
     const run = runPk(config, {
       signal,
+      endpoint: { env: context.env },
       onEvent: (event) => {
         const text =
           event.type === 'answering'

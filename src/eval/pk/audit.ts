@@ -6,7 +6,7 @@ import { bootstrapInterval, bootstrapMean, type Interval, wilsonInterval } from 
 import { pointsOf } from './comparison.ts';
 import type { Decision } from './judged.ts';
 import type { PointCheck } from './review-points.ts';
-import { lengthControlled, selfAgreement, signTest } from './statistics.ts';
+import { lengthControlled, type SelfAgreement, selfAgreement, signTest } from './statistics.ts';
 import type { Game } from './whole-answers.ts';
 
 /** Whether a judge says the same in both orders, and whether it favours a place. */
@@ -53,12 +53,21 @@ function agreementAudit(
   mirrored: (verdict: string) => string,
   seed: number,
 ): Pick<OrderAudit, 'n' | 'agreement' | 'agreement_ci' | 'kappa' | 'kappa_ci'> {
-  const { kappa, agreement } = selfAgreement(pairs, mirrored);
-  const kappaOf = (indices: Uint32Array): number =>
-    selfAgreement(
-      Array.from(indices, (i) => pairs[i]!),
-      mirrored,
-    ).kappa ?? Number.NaN;
+  const kinds = new Map<string, { readonly kind: number; readonly pair: readonly [string, string] }>();
+  const kindOf = pairs.map((pair) => {
+    const name = pair.join();
+    const known = kinds.get(name) ?? { kind: kinds.size, pair };
+    kinds.set(name, known);
+    return known.kind;
+  });
+  const found = [...kinds.values()].map(({ pair }) => pair);
+  const audit = (indices: Iterable<number>): SelfAgreement => {
+    const counts = new Float64Array(found.length);
+    for (const index of indices) counts[kindOf[index]!]!++;
+    return selfAgreement(found, counts, mirrored);
+  };
+  const { kappa, agreement } = audit(pairs.keys());
+  const kappaOf = (indices: Uint32Array): number => audit(indices).kappa ?? Number.NaN;
   return {
     n: pairs.length,
     agreement,

@@ -26,3 +26,15 @@ export async function mapConcurrently<T, R>(
   if (failures.length > 0) throw failures[0];
   return results;
 }
+
+/** Waits for all, also after a failure, so that nothing is still under way when the first failure is thrown. */
+export async function settleAll<T extends readonly Promise<unknown>[]>(
+  work: readonly [...T],
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const ends = await Promise.allSettled(work);
+  const failure = ends.find((end): end is PromiseRejectedResult => end.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+  return ends.map((end) => (end as PromiseFulfilledResult<unknown>).value) as {
+    -readonly [K in keyof T]: Awaited<T[K]>;
+  };
+}

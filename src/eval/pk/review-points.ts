@@ -5,7 +5,7 @@
  */
 import { DataError } from '../../errors.ts';
 import type { Outcome } from './comparison.ts';
-import { mapConcurrently } from './concurrent.ts';
+import { mapConcurrently, settleAll } from './concurrent.ts';
 import { fillPrompt } from './judge-prompts.ts';
 import { askJudge, type Decision, type Judgment, type JudgeTask, pairsOf, progressOf } from './judged.ts';
 import { type Review, type ReviewForm, reviewOf } from './review.ts';
@@ -102,7 +102,7 @@ async function checkPoint(
     const match = place === undefined ? undefined : place === 0 ? null : isReversed ? points.length - place : place - 1;
     return { ...judgment, match, place };
   };
-  const judgments = await Promise.all([look(false), look(true)]);
+  const judgments = await settleAll([look(false), look(true)]);
   return { judgments, confirmed: judgments.every(({ match }) => typeof match === 'number') };
 }
 

@@ -130,14 +130,16 @@ describe('tests and intervals', () => {
 
   test('agreement beyond chance: a consistent judge has it, a blind one has not, whoever wins', () => {
     const swap = (verdict: string): string => ({ first: 'second', second: 'first' })[verdict] ?? verdict;
-    const kappa = (pairs: [string, string][]): number | undefined => selfAgreement(pairs, swap).kappa;
+    const ones = (pairs: readonly unknown[]): number[] => pairs.map(() => 1);
+    const kappa = (pairs: [string, string][]): number | undefined => selfAgreement(pairs, ones(pairs), swap).kappa;
     // One system wins all, seen from both sides: a blind judge would agree with itself in half of the games.
     expect(
       selfAgreement(
         [
           ['first', 'second'],
-          ['first', 'second'],
+          ['second', 'first'],
         ],
+        [3, 2],
         swap,
       ),
     ).toEqual({ agreement: 1, kappa: 1 });
@@ -147,14 +149,19 @@ describe('tests and intervals', () => {
         ['first', 'first'],
       ]),
     ).toBe(0);
-    expect(selfAgreement([['tie', 'tie']], swap)).toEqual({ agreement: 1, kappa: undefined });
-    expect(selfAgreement([], swap)).toEqual({ agreement: Number.NaN, kappa: undefined });
+    expect(selfAgreement([['tie', 'tie']], [5], swap)).toEqual({ agreement: 1, kappa: undefined });
+    expect(selfAgreement([], [], swap)).toEqual({ agreement: Number.NaN, kappa: undefined });
     const random = new RandomStream(hashKey('blind'));
     const draw = (): string => ['first', 'first', 'second', 'tie'][random.nextInt(4)]!;
     expect(Math.abs(kappa(Array.from({ length: 20_000 }, () => [draw(), draw()]))!)).toBeLessThan(0.02);
-    // Scott 1955 for two categories: agreement 0.7, shares 0.65 and 0.35.
-    const yesNo = [...Array(10).keys()].map((i): [string, string] => [i < 8 ? 'y' : 'n', i < 5 || i === 9 ? 'y' : 'n']);
-    expect(selfAgreement(yesNo, (verdict) => verdict).kappa).toBeCloseTo((0.6 - 0.58) / (1 - 0.58), 12);
+    // By hand: agreement 0.6; yes in 14 of 20 looks, no in 6, so that chance is 0.49 + 0.09.
+    const yesNo = [
+      ['y', 'y'],
+      ['y', 'n'],
+      ['n', 'y'],
+      ['n', 'n'],
+    ] as const;
+    expect(selfAgreement(yesNo, [5, 3, 1, 1], (verdict) => verdict).kappa).toBeCloseTo((0.6 - 0.58) / 0.42, 12);
   });
 });
 

@@ -106,25 +106,27 @@ export interface SelfAgreement {
 
 /**
  * Agreement beyond chance, as Scott (1955) has it: both looks share one distribution of verdicts.
+ * @param kinds the pairs of verdicts that occur
+ * @param counts how often each of them does
  * @param mirrored what a verdict of the second look would have been called in the first
  */
 export function selfAgreement(
-  pairs: readonly (readonly [string, string])[],
+  kinds: readonly (readonly [string, string])[],
+  counts: ArrayLike<number>,
   mirrored: (verdict: string) => string,
 ): SelfAgreement {
   const shares = new Map<string, number>();
-  let equal = 0;
-  for (const [one, two] of pairs) {
-    if (one === mirrored(two)) equal++;
-    for (const verdict of [one, two]) shares.set(verdict, (shares.get(verdict) ?? 0) + 0.5 / pairs.length);
+  let [total, equal] = [0, 0];
+  for (const [kind, [one, two]] of kinds.entries()) {
+    const count = counts[kind]!;
+    total += count;
+    if (one === mirrored(two)) equal += count;
+    for (const verdict of [one, two]) shares.set(verdict, (shares.get(verdict) ?? 0) + count / 2);
   }
   let chance = 0;
-  for (const [verdict, share] of shares) chance += share * (shares.get(mirrored(verdict)) ?? 0);
-  const agreement = pairs.length === 0 ? Number.NaN : equal / pairs.length;
-  return {
-    agreement,
-    kappa: pairs.length === 0 || chance > 1 - 1e-9 ? undefined : (agreement - chance) / (1 - chance),
-  };
+  for (const [verdict, share] of shares) chance += (share / total) * ((shares.get(mirrored(verdict)) ?? 0) / total);
+  const agreement = equal / total;
+  return { agreement, kappa: total === 0 || chance > 1 - 1e-9 ? undefined : (agreement - chance) / (1 - chance) };
 }
 
 /** Holm's adjustment (1979) of several p values, in their order. */

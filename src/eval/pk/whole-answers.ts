@@ -3,7 +3,7 @@
  * orders agree; or rated one by one. The second turn of a question is judged with the first in view.
  */
 import type { Outcome } from './comparison.ts';
-import { mapConcurrently } from './concurrent.ts';
+import { mapConcurrently, settleAll } from './concurrent.ts';
 import { fillPrompt, type JudgePromptName, referenceCategories } from './judge-prompts.ts';
 import { askJudge, type Decision, type Judgment, type JudgeTask, type Pair, pairsOf, progressOf } from './judged.ts';
 import type { Question } from './rows.ts';
@@ -113,7 +113,7 @@ export async function playPairs(task: JudgeTask, references: References): Promis
   return mapConcurrently(games, task.judge.atOnce, async ({ pair: { a, b }, round }): Promise<Game> => {
     const { question, turn } = round;
     const [ofA, ofB] = [task.systems.get(a)!.get(question.id)!, task.systems.get(b)!.get(question.id)!];
-    const judgments = await Promise.all([judge(round, ofA, ofB), judge(round, ofB, ofA)]);
+    const judgments = await settleAll([judge(round, ofA, ofB), judge(round, ofB, ofA)]);
     return {
       question: question.id,
       turn: turn + 1,
