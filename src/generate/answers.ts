@@ -122,11 +122,13 @@ class Answer {
     const { history } = this;
     const choice = this.chooser.choose(this.place(logits));
     const keep = choice.keep ?? history.ids.length;
+    // a token that is run again to go on from there is the one that it was
+    const isAgain = history.ids[keep] === choice.token;
     history.truncate(keep);
     history.push(choice.token);
     if (topLogprobs !== undefined) {
-      this.logprobs.length = keep;
-      this.logprobs.push(tokenLogprobs(choice.logits ?? logits, choice.token, topLogprobs));
+      this.logprobs.length = isAgain ? keep + 1 : keep;
+      if (!isAgain) this.logprobs.push(tokenLogprobs(choice.logits ?? logits, choice.token, topLogprobs));
     }
     const length = history.ids.length;
     if (stopIds.has(choice.token)) this.finish = 'stop';

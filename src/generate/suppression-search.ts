@@ -12,6 +12,7 @@
 import type { ChoicePlace } from './answers.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
 import { processedLogits, drawsTokens } from './sampling.ts';
+import type { TokenHistory } from './token-history.ts';
 import type { VocabularyIndex } from './vocabulary-index.ts';
 
 /** A text at a place (byte) of the answer. */
@@ -42,7 +43,13 @@ export interface SuppressionSearchOptions {
 
 /** What the search asks for next, or what it found. */
 export type SearchStep =
-  | { readonly kind: 'run'; readonly keep: number; readonly token: number }
+  | {
+      readonly kind: 'run';
+      readonly keep: number;
+      readonly token: number;
+      /** Those at the place of `token`, where they are known. */
+      readonly logits: Float32Array | undefined;
+    }
   | {
       readonly kind: 'found';
       /** Tokens from the root on, at least one. */
@@ -51,8 +58,6 @@ export type SearchStep =
       readonly occurrence: Occurrence;
     };
 
-type Surroundings = Omit<ChoicePlace, 'logits'>;
-
 interface Follower {
   readonly id: number;
   readonly probability: number;
@@ -60,6 +65,7 @@ interface Follower {
 }
 
 interface Known {
+  readonly logits: Float32Array;
   readonly distribution: Distribution;
   /** Tokens that neither follow nor break a rule: the text is left with them. */
   readonly leaving: { readonly ids: Int32Array; readonly probabilities: Float64Array; readonly total: number };
@@ -91,7 +97,7 @@ export class SuppressionSearch {
   /** The node whose logits come next. */
   private wanted: SearchNode = this.tree;
   private looseness = 0;
-  private place!: Surroundings;
+  private place!: ChoicePlace;
   /** Where a draw stands that waits for a node. */
   private isDrawing = false;
 
@@ -101,23 +107,29 @@ export class SuppressionSearch {
   }
 
   /** Begins; `logits` are those at the root, where they are at hand. */
-  begin(place: Surroundings, logits: Float32Array | undefined): SearchStep {
+  begin(place: ChoicePlace, logits: Float32Array | undefined): SearchStep {
     this.place = place;
-    if (logits !== undefined && this.isAt(this.tree)) this.learn(this.tree, logits);
+    if (logits !== undefined) {
+      const history = place.history.fork();
+      history.truncate(this.root);
+      this.learn(this.tree, logits, history);
+    }
     return this.advance();
   }
 
   /** Takes the logits of the last token that was asked for. */
   take(place: ChoicePlace): SearchStep {
     this.place = place;
-    if (this.isAt(this.wanted)) this.learn(this.wanted, place.logits);
+    if (!this.isAt(this.wanted)) return this.run(this.wanted);
+    this.learn(this.wanted, place.logits, place.history);
     return this.advance();
   }
 
   /** Whether the model's history is the path of a node. */
   private isAt(node: SearchNode): boolean {
     const { ids } = this.place.history;
-    return ids.length === this.root + node.tokens.length && node.tokens.every((id, i) => ids[this.root + i] === id);
+    const path = [...this.options.prefixIds, ...node.tokens];
+    return ids.length === path.length && path.every((id, i) => ids[i] === id);
   }
 
   /** Asks for the next token on the way to a node that is not known. */
@@ -127,18 +139,25 @@ export class SuppressionSearch {
     const { ids } = this.place.history;
     let same = 0;
     while (same < Math.min(ids.length, path.length - 1) && ids[same] === path[same]) same++;
-    return { kind: 'run', keep: same, token: path[same]! };
+    const logits = same < this.root ? undefined : this.logitsBehind(path.slice(this.root, same));
+    return { kind: 'run', keep: same, token: path[same]!, logits };
   }
 
-  private learn(node: SearchNode, logits: Float32Array): void {
-    if (node.known !== undefined) return;
-    const { settings, history, stopIds } = this.place;
+  /** The logits behind tokens from the root on, where the model has run them. */
+  logitsBehind(tokens: readonly number[]): Float32Array | undefined {
+    let node: SearchNode | undefined = this.tree;
+    for (const id of tokens) node = node?.known?.followers.find((follower) => follower.id === id)?.node;
+    return node?.known?.logits;
+  }
+
+  private learn(node: SearchNode, logits: Float32Array, history: TokenHistory): void {
+    const { settings, stopIds } = this.place;
     const draws = drawsTokens(settings);
     const scores = this.looseness === 2 ? logits : processedLogits(logits, settings, history, stopIds);
     const temperature = draws && this.looseness < 2 ? settings.temperature : 1;
     const uncut = { temperature, topK: 0, topP: 1, minP: 0 };
     const distribution = distributionOf(scores, draws && this.looseness === 0 ? settings : uncut);
-    node.known = this.sortTokens(node, distribution);
+    node.known = { logits: logits.slice(), ...this.sortTokens(node, distribution) };
   }
 
   /** What the answer reads with a node's bytes, from the place on. */
@@ -157,11 +176,11 @@ export class SuppressionSearch {
     return text.startsWith(spelled) ? text.slice(spelled.length) : undefined;
   }
 
-  private sortTokens(node: SearchNode, distribution: Distribution): Known {
+  private sortTokens(node: SearchNode, distribution: Distribution): Omit<Known, 'logits'> {
     const { vocabulary, fixed, occurrence, others } = this.options;
     const fixedRest = fixed.slice(node.bytes.length);
     const rest = this.restOf(occurrence, node.bytes);
-    const otherRests = others.flatMap((other) => this.restOf(other, node.bytes) ?? []);
+    const otherRests = others.flatMap((other) => this.restOf(other, node.bytes) || []);
     const isLast = this.root + node.tokens.length + 1 >= this.place.maxNewTokens;
     const special = new Set<number>();
     const followers: Follower[] = [];
@@ -232,9 +251,10 @@ export class SuppressionSearch {
   private loosen(): SearchStep {
     if (this.looseness === looseness.length - 1) return this.leastBad();
     this.looseness++;
+    const { logits } = this.tree.known!;
     this.tree = { tokens: [], bytes: '', known: undefined };
     this.isDrawing = false;
-    return this.run(this.tree);
+    return this.begin(this.place, logits);
   }
 
   /** Every continuation has the probability 0: the first token that breaks no rule. */

@@ -51,8 +51,11 @@ export class SuppressingChooser implements TokenChooser {
   private readonly vocabulary: VocabularyIndex;
   /** Bytes of the answer. */
   private text = '';
-  /** Bytes up to the end of each token. */
+  /** The answer's tokens, and the bytes up to the end of each. */
+  private readonly ids: number[] = [];
   private readonly ends: number[] = [];
+  /** Bytes in which every complete text is decided. */
+  private checked = 0;
   /** Places that are decided. */
   private readonly decided = new Map<Target, Map<number, 'fired' | 'avoided'>>();
   /** Places whose beginning was counted. */
@@ -122,13 +125,7 @@ export class SuppressingChooser implements TokenChooser {
       const search = this.decide(found, place);
       if (search === undefined) continue;
       this.search = search;
-      const { logits, history, settings, stopIds } = place;
-      // the root may be the very place whose logits are at hand, or the beginning of the answer
-      const known = search.root === keep ? logits : search.root === 0 ? this.firstLogits : undefined;
-      return this.follow(
-        search.begin({ settings, stopIds, history, random: place.random, maxNewTokens: place.maxNewTokens }, known),
-        place,
-      );
+      return this.follow(search.begin(place, this.logitsAt(search.root, place)), place);
     }
     this.told = Math.max(this.told, this.certain());
     return { token, keep, certain: this.told };
@@ -137,7 +134,10 @@ export class SuppressingChooser implements TokenChooser {
   /** Does what a search asks for: runs a token, or takes its result over. */
   private follow(step: ReturnType<SuppressionSearch['take']>, place: ChoicePlace): Choice {
     const search = this.search!;
-    if (step.kind === 'run') return { token: step.token, keep: step.keep, certain: this.told };
+    if (step.kind === 'run') {
+      const { token, keep, logits } = step;
+      return { token, keep, certain: this.told, ...(logits === undefined ? {} : { logits }) };
+    }
     this.search = undefined;
     const { target, at } = step.occurrence;
     const outcome = step.spelled ? 'fired' : 'avoided';
@@ -151,17 +151,29 @@ export class SuppressingChooser implements TokenChooser {
     for (const token of step.tokens.slice(0, same)) this.push(token);
     const [next, ...rest] = step.tokens.slice(same);
     this.ahead.push(...rest);
-    return this.settle(next!, place);
+    const choice = this.settle(next!, place);
+    const logits = this.search === undefined ? search.logitsBehind(step.tokens.slice(0, same)) : undefined;
+    return logits === undefined || choice.logits !== undefined ? choice : { ...choice, logits };
+  }
+
+  /** The logits behind the first `root` tokens, where they are at hand: those of this place, or of the answer's beginning. */
+  private logitsAt(root: number, { logits, history }: ChoicePlace): Float32Array | undefined {
+    if (root === 0) return this.firstLogits;
+    const isHere = history.ids.length === root && history.ids.every((id, i) => id === this.ids[i]);
+    return isHere ? logits : undefined;
   }
 
   private push(token: number): void {
     this.text += this.vocabulary.of(token);
+    this.ids.push(token);
     this.ends.push(this.text.length);
   }
 
   private cut(tokens: number): void {
+    this.ids.length = tokens;
     this.ends.length = tokens;
     this.text = this.text.slice(0, this.ends.at(-1) ?? 0);
+    this.checked = Math.min(this.checked, this.text.length);
   }
 
   /** Whether a text may begin at a place, by what stands before it. */
@@ -177,8 +189,7 @@ export class SuppressingChooser implements TokenChooser {
   /** Places of a target that are not decided and at which the text so far has spelled it, in part (`whole` false) or whole. */
   private *places(target: Target, whole: boolean): Generator<number> {
     const { bytes } = target;
-    // a token may reach beyond the text, so a whole one may have begun earlier
-    const first = Math.max(0, this.text.length - bytes.length - (whole ? this.vocabulary.longest : -1));
+    const first = Math.max(0, (whole ? this.checked : this.text.length) - bytes.length + 1);
     for (let at = first; at < this.text.length; at++) {
       if (this.decided.get(target)!.has(at)) continue;
       const spelled = this.text.slice(at, at + bytes.length);
@@ -199,6 +210,7 @@ export class SuppressingChooser implements TokenChooser {
         break;
       }
     }
+    if (first === undefined) this.checked = this.text.length;
     return first;
   }
 
@@ -224,7 +236,7 @@ export class SuppressingChooser implements TokenChooser {
     const fixed = Math.max(at, this.firedEnd());
     return new SuppressionSearch({
       root,
-      prefixIds: place.history.ids.slice(0, root),
+      prefixIds: this.ids.slice(0, root),
       before: this.text.slice(0, start),
       fixed: this.text.slice(start, fixed),
       occurrence: { target, at },
