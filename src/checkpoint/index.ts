@@ -1,3 +1,4 @@
+export { type BlockBits, type BlockCodesWeights, openBlockCodes } from './block-codes.ts';
 export { fitAdapter, type FittedAdapter } from './adapter.ts';
 export type { IntegerForm } from './integer-weights.ts';
 export { type ModelFolder, openModelFolder, openWeights, withVocabularyRows } from './model-folder.ts';

@@ -44,7 +44,7 @@ export interface StreamedWeight extends Pick<TensorEntry, 'file' | 'name' | 'dty
 }
 
 /** A tensor of a file as a stream. */
-function streamed(entry: TensorEntry): StreamedWeight {
+export function streamed(entry: TensorEntry): StreamedWeight {
   const [rows, width] = entry.shape as [number, number];
   // a multiple of 64 rows is a whole number of blocks whatever the width
   const step = Math.max(1, Math.floor(chunkValues / width / fourBitBlockSize)) * fourBitBlockSize;
@@ -62,7 +62,8 @@ function streamed(entry: TensorEntry): StreamedWeight {
   };
 }
 
-function requireFiniteScales(
+/** @throws FormatError `tensor-not-finite` for the first scale that is not: a value of its stretch was not. */
+export function requireFiniteScales(
   entry: StreamedWeight,
   absmax: Float32Array,
   before: number,
@@ -213,8 +214,8 @@ export function codeSources(
 }
 
 /** What the codes are made of, and how: changes when a source file does. */
-async function sourceKey(entries: readonly TensorEntry[], quantization: Quantization): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([formatVersion, quantization]));
+async function sourceKey(entries: readonly TensorEntry[], recipe: object): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([formatVersion, recipe]));
   for (const file of new Set(entries.map((entry) => entry.file))) {
     const { size, mtimeNs, ctimeNs, ino } = await stat(file, { bigint: true });
     hash.update(`${file}|${size}|${mtimeNs}|${ctimeNs}|${ino}\n`);
@@ -242,9 +243,25 @@ export async function quantizedTensors(
   entries: readonly TensorEntry[],
   quantization: Quantization,
 ): Promise<Checkpoint['tensors']> {
-  const folder = cachePath('quantized');
-  const key = await sourceKey(entries, quantization);
   const names = entries.map(({ name }) => name);
+  return cachedTensors(entries, quantization, names, () =>
+    entries.flatMap((entry) => codeSources(streamed(entry), quantization)),
+  );
+}
+
+/**
+ * Tensors that are made of the entries by a recipe (JSON that says all that matters), mapped from the cache; written there
+ * first where they are not.
+ * @throws FileError where the cache cannot be written.
+ */
+export async function cachedTensors(
+  entries: readonly TensorEntry[],
+  recipe: object,
+  names: readonly string[],
+  make: () => readonly TensorSource[],
+): Promise<Checkpoint['tensors']> {
+  const folder = cachePath('quantized');
+  const key = await sourceKey(entries, recipe);
   const pointer = join(folder, 'sources', key);
   const known = await readFile(pointer, 'utf8').catch(() => '');
   if (/^[0-9a-f]{64}$/.test(known)) {
@@ -253,8 +270,7 @@ export async function quantizedTensors(
   }
   await mkdir(folder, { recursive: true });
   const contents = createHash('sha256');
-  const sources = entries.flatMap((entry) => codeSources(streamed(entry), quantization));
-  const hashed = sources.map((source): TensorSource => ({
+  const hashed = make().map((source): TensorSource => ({
     ...source,
     async *chunks() {
       contents.update(`${source.name}\0${source.dtype}\0${source.shape.join()}\0`);

@@ -2,7 +2,10 @@
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { segmentBodies, segmentOf } from './segments.ts';
+import { headChunks, maxHeadRows } from './head-chunks.ts';
+import { layerStages } from './layer-stages.ts';
+import type { PlanForm, SegmentedForm } from './plan-form.ts';
+import { type Outputs, type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
 import { takesReadWeights } from './shared-program.ts';
 import { wholeOutputs } from './whole-plan.ts';
 
@@ -16,9 +19,8 @@ export interface BatchSize {
 
 /** Bytes by what they are for. `peak` is the expected VmHWM of the trainer. */
 export interface MemoryPlan {
-  readonly plan: 'whole' | 'segmented';
-  readonly layersPerSegment: number;
-  /** Frozen weights, mapped from their files. */
+  readonly form: PlanForm;
+  /** Frozen weights that a program sees at once, mapped from their files. */
   readonly weights: number;
   /** Tensors that move, and their gradients. */
   readonly trained: number;
@@ -31,6 +33,116 @@ export interface MemoryPlan {
 const processBytes = 240e6;
 /** Weights as the programs see them: a session keeps small ones in memory of its own, large ones stay mapped. */
 const programOverhead = 1.05;
+/** Results that wait for the collector. */
+const garbageBytes = 48e6;
+/** What the kernel maps around a page that is touched. */
+const mappedAround = 65_536;
+
+/** A program of a step: what it computes, and what lies in memory beside it. */
+interface PlannedRun {
+  readonly outputs: Outputs;
+  /** Tensors in JavaScript, and inputs that are kept. */
+  readonly held: number;
+  readonly bindings: g.Bindings;
+}
+
+/** Graphs of a plan's form; equal layers stand there once. */
+interface PlannedGraphs {
+  readonly whole?: Outputs;
+  readonly segments?: readonly {
+    readonly graphs: readonly Outputs[];
+    readonly kind: 'segment' | 'head stretch' | 'stage' | 'mixing';
+    /** Bytes of one token between the parts of the layer. */
+    readonly between: number;
+  }[];
+  /** Weights that shared programs keep in buffers. */
+  readonly read: number;
+}
+
+const made = new WeakMap<TuningMethod, Map<string, PlannedGraphs>>();
+
+/** The graphs of a form, built once for a method whatever the batch. */
+function graphsOf(model: Model, method: TuningMethod, form: PlanForm): PlannedGraphs {
+  let forms = made.get(method);
+  if (!forms) made.set(method, (forms = new Map()));
+  const { kind, ...rest } = form;
+  const key = JSON.stringify([
+    kind,
+    'layersPerSegment' in rest ? [rest.layersPerSegment, rest.tokensAtOnce !== undefined, rest.headBytes] : [],
+  ]);
+  let graphs = forms.get(key);
+  if (!graphs) {
+    graphs =
+      form.kind === 'whole' ? { whole: wholeOutputs(model, method), read: 0 } : segmentGraphs(model, method, form);
+    forms.set(key, graphs);
+  }
+  return graphs;
+}
+
+function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm): PlannedGraphs {
+  const bodies = segmentBodies(model, method, form.layersPerSegment);
+  const segments: NonNullable<PlannedGraphs['segments']>[number][] = [];
+  const seen = new Set<string>();
+  let read = 0;
+  const both = ({ forward, backward }: { forward: Outputs; backward: Outputs | undefined }): Outputs[] =>
+    backward ? [forward, backward] : [forward];
+  bodies.slice(0, -1).forEach((body, i) => {
+    const key = layerKey(body);
+    if (seen.has(key)) return;
+    seen.add(key);
+    const isShared = i > 0 && bodies.length > 3;
+    const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
+    const graphs = stages ? [...both(stages.before), ...both(stages.behind)] : both(segmentOf(body, false, method));
+    const bytes = (nodes: readonly g.Node[]): number =>
+      nodes.reduce(
+        (sum, { shape }) => sum + 4 * shape.slice(1).reduce<number>((product, size) => product * Number(size), 1),
+        0,
+      );
+    // x, y or their gradients, what goes into attention and comes out of it, and their gradients
+    const between = stages ? 2 * bytes(stages.mixed) + 2 * bytes(stages.given) : 0;
+    segments.push({ graphs, kind: stages ? 'stage' : 'segment', between });
+    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between });
+    if (!isShared) return;
+    for (const graph of graphs) {
+      const nodes = Object.values(graph);
+      if (takesReadWeights(nodes)) read += g.weightBytes(nodes);
+    }
+  });
+  const stretches = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
+  segments.push(
+    stretches
+      ? { graphs: both(stretches.stretches[0]!), kind: 'head stretch', between: 0 }
+      : { graphs: [segmentOf(bodies.at(-1)!, true, method).backward!], kind: 'segment', between: 0 },
+  );
+  return { segments, read };
+}
+
+/** Layers of one key need the same memory. */
+function layerKey({ end, moves, below }: SegmentBody): string {
+  const nodes = g.reachableNodes([end]);
+  return `${nodes.length} ${g.weightBytes([end])} ${moves} ${below}`;
+}
+
+/** Weights as a program touches them: of a table that is only looked up, the rows of the batch. */
+function touchedBytes(outputs: Outputs, bindings: g.Bindings): number {
+  const nodes = g.reachableNodes(Object.values(outputs));
+  const users = new Map<g.Node, g.Node[]>();
+  for (const node of nodes) {
+    for (const input of node.inputs) if (input.op === 'weight') users.set(input, [...(users.get(input) ?? []), node]);
+  }
+  let sum = 0;
+  for (const [weight, using] of users) {
+    const size = g.tensorBytes(weight, {});
+    const lookups = using.filter((node) => node.op === 'gather' && node.inputs[0] === weight);
+    const rows = lookups.reduce(
+      (count, node) => count + g.tensorBytes({ ...node.inputs[1]!, dtype: 'uint8' }, bindings),
+      0,
+    );
+    const row = size / Number(weight.shape[0] ?? 1);
+    sum += lookups.length < using.length ? size : Math.min(size, rows * (row + mappedAround));
+  }
+  return sum;
+}
 
 /** Memory of one step under a plan. */
 export function memoryOf(
@@ -38,9 +150,8 @@ export function memoryOf(
   method: TuningMethod,
   batch: BatchSize,
   optimizerBytesPerValue: number,
-  plan: { readonly kind: 'whole' } | { readonly kind: 'segmented'; readonly layersPerSegment: number },
+  form: PlanForm,
 ): MemoryPlan {
-  const bindings = bindingsOf(model, batch);
   const values = method.trainables.reduce((sum, { shape }) => sum + g.elementCount(shape), 0);
   const trained = values * 8;
   const optimizer = values * optimizerBytesPerValue;
@@ -48,44 +159,87 @@ export function memoryOf(
     (sum, { width, rowsPerToken }) => sum + width * rowsPerToken * batch.tokens,
     0,
   );
-  let weights: number;
-  let activations: number;
-  if (plan.kind === 'whole') {
-    const outputs = Object.values(wholeOutputs(model, method));
-    weights = g.weightBytes(outputs);
+  const graphs = graphsOf(model, method, form);
+  let runs: PlannedRun[];
+  if (form.kind === 'whole') {
     // results are copied once more on their way into JavaScript
-    activations = g.peakBytes(outputs, bindings) + values * 4 + masks;
+    runs = [{ outputs: graphs.whole!, held: values * 4 + masks, bindings: bindingsOf(model, batch) }];
   } else {
-    const bodies = segmentBodies(model, method, plan.layersPerSegment);
-    const segments = bodies.map((body, i) => segmentOf(body, i === bodies.length - 1, method));
-    const graphs = segments.flatMap(({ forward, backward }) =>
-      [forward, backward].filter((graph) => graph !== undefined),
-    );
-    weights = Math.max(...graphs.map((graph) => g.weightBytes(Object.values(graph))));
-    const border = batch.tokens * model.hiddenSize * 4;
-    // the shared programs of both directions hold one segment's weights each
-    const middle = Object.values(segments[1]?.backward ?? segments[1]?.forward ?? {});
-    const read = takesReadWeights(middle) ? 2 * g.weightBytes(middle) : 0;
-    activations =
-      read +
-      Math.max(...graphs.map((graph) => g.peakBytes(Object.values(graph), bindings))) +
-      border * (segments.length + 1) +
-      masks / Math.max(1, segments.length - 2);
+    runs = segmentRuns(model, batch, form, graphs, masks);
   }
-  const peak = processBytes + weights * programOverhead + trained + optimizer + activations;
+  const sizes = runs.map(({ outputs, held, bindings }) => ({
+    weights: touchedBytes(outputs, bindings),
+    activations: g.peakBytes(Object.values(outputs), bindings) + held,
+  }));
+  const total = ({ weights, activations }: (typeof sizes)[number]): number => weights * programOverhead + activations;
+  const most = sizes.reduce((best, size) => (total(size) > total(best) ? size : best));
+  const { weights } = most;
+  const activations = most.activations + graphs.read;
   return {
-    plan: plan.kind,
-    layersPerSegment: plan.kind === 'whole' ? model.layerCount : plan.layersPerSegment,
+    form,
     weights,
     trained,
     optimizer,
     activations,
-    peak,
+    peak: processBytes + weights * programOverhead + trained + optimizer + activations,
   };
 }
 
+function segmentRuns(
+  model: Model,
+  batch: BatchSize,
+  form: SegmentedForm,
+  { segments }: PlannedGraphs,
+  masks: number,
+): PlannedRun[] {
+  const border = batch.tokens * model.hiddenSize * 4;
+  const layers = Math.ceil(model.layerCount / form.layersPerSegment);
+  const kept = { memory: 1, bfloat16: 0.5, disk: 0 }[form.keptIn ?? 'memory'] * layers * border;
+  const parts = Math.ceil(batch.tokens / (form.tokensAtOnce ?? batch.tokens));
+  const bindings = bindingsOf(model, batch);
+  const headRows = Math.min(bindings['R']!, maxHeadRows, form.tokensAtOnce ?? maxHeadRows);
+  return segments!.flatMap(({ graphs, kind, between }) =>
+    graphs.map((outputs): PlannedRun => {
+      const shared = { outputs, held: kept + 3 * border + garbageBytes + masks / layers };
+      switch (kind) {
+        case 'segment':
+          return { ...shared, bindings };
+        case 'mixing':
+          return { ...shared, held: shared.held + between * batch.tokens, bindings };
+        case 'head stretch':
+          return { ...shared, bindings: { ...bindings, R: headRows } };
+        case 'stage': {
+          const tokens = Math.ceil(batch.tokens / parts);
+          return {
+            outputs,
+            held: shared.held + between * batch.tokens,
+            bindings: { ...bindings, N: tokens },
+          };
+        }
+      }
+    }),
+  );
+}
+
+/** Bytes of the output table that stand in f32 at a time where the head is cut: large beside a product's own blocks. */
+const headBytes = 64e6;
+/** Tokens that layers are cut into, from coarse to fine: below that expanding 4-bit weights costs more than their products. */
+const tokenSteps: readonly number[] = [Infinity, 2048, 1024, 512, 256, 128];
+
+/** The forms that a step can take, the fastest first. */
+function planForms(tokens: number, wanted: boolean | undefined): PlanForm[] {
+  const whole: PlanForm[] = [{ kind: 'whole' }];
+  if (wanted === false) return whole;
+  // equal layers share a program, so that larger segments gain nothing (NOTES.md)
+  const layers: SegmentedForm = { kind: 'segmented', layersPerSegment: 1 };
+  const steps = tokenSteps.filter((step) => step === Infinity || step < tokens).map((step) => Math.min(step, tokens));
+  const cut = (keptIn: 'memory' | 'disk'): SegmentedForm[] =>
+    steps.map((tokensAtOnce) => ({ ...layers, headBytes, tokensAtOnce, keptIn }));
+  return [...(wanted === true ? [] : whole), layers, { ...layers, headBytes }, ...cut('memory'), ...cut('disk')];
+}
+
 /**
- * The fastest plan that stays below `limit` bytes: whole, else a segment per layer, which is also the answer if nothing does.
+ * The fastest plan that stays below `limit` bytes, or the one that needs least if none does.
  * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here.
  */
 export function choosePlan(
@@ -96,14 +250,13 @@ export function choosePlan(
   limit: number,
   wanted: boolean | undefined,
 ): MemoryPlan {
-  const of = (plan: Parameters<typeof memoryOf>[4]): MemoryPlan =>
-    memoryOf(model, method, batch, optimizerBytesPerValue, plan);
-  if (wanted !== true) {
-    const whole = of({ kind: 'whole' });
-    if (wanted === false || whole.peak <= limit) return whole;
+  let least: MemoryPlan | undefined;
+  for (const form of planForms(batch.tokens, wanted)) {
+    const plan = memoryOf(model, method, batch, optimizerBytesPerValue, form);
+    if (plan.peak <= limit) return plan;
+    if (!least || plan.peak < least.peak) least = plan;
   }
-  // equal layers share a program, so that larger segments gain nothing (NOTES.md)
-  return of({ kind: 'segmented', layersPerSegment: 1 });
+  return least!;
 }
 
 function bindingsOf(model: Model, batch: BatchSize): g.Bindings {

@@ -27,3 +27,27 @@ export interface SegmentedForm {
 }
 
 export type PlanForm = WholeForm | SegmentedForm;
+
+/** What a form says of itself in plans. */
+export interface FormDescription {
+  readonly step_plan: 'whole' | 'segmented';
+  /** Tokens that a layer's parts before and behind its attention take at a time. */
+  readonly tokens_at_once: number | 'all';
+  /** The output layer and the loss: over all of the vocabulary, or over stretches of it. */
+  readonly output_layer: 'at once' | 'in stretches';
+  /** Where the inputs of the layers wait for the backward pass; `none` where all activations are kept. */
+  readonly layer_inputs: KeptIn | 'none';
+}
+
+/** Describes a form. */
+export function describeForm(form: PlanForm): FormDescription {
+  if (form.kind === 'whole') {
+    return { step_plan: 'whole', tokens_at_once: 'all', output_layer: 'at once', layer_inputs: 'none' };
+  }
+  return {
+    step_plan: 'segmented',
+    tokens_at_once: form.tokensAtOnce ?? 'all',
+    output_layer: form.headBytes === undefined ? 'at once' : 'in stretches',
+    layer_inputs: form.keptIn ?? 'memory',
+  };
+}

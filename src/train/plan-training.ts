@@ -3,11 +3,12 @@ import { type Notice, openTextTools, prepareTrainingData, withModelLength } from
 import type { FettleConfig } from '../config/index.ts';
 import { createEngine, type IsGiven, memoryLimit, optimizerBytes, planMemory, prepareTuning } from './create-engine.ts';
 import type { TrainBatch } from './batch-source.ts';
-import { type BatchSize, type MemoryPlan, memoryOf } from './memory-plan.ts';
+import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+import { describeForm, type FormDescription } from './plan-form.ts';
 import { largestBatch, largestTrainBatch } from './trainer-tools.ts';
 
 /** The plan of a run, with the names of `plan --json` (contract, article 35). */
-export interface TrainingPlan {
+export interface TrainingPlan extends FormDescription {
   readonly weights_bytes: number;
   readonly trained_bytes: number;
   readonly optimizer_bytes: number;
@@ -17,7 +18,6 @@ export interface TrainingPlan {
   /** What the run may use: memory_limit, else the free memory. */
   readonly memory_limit_bytes: number;
   readonly fits: boolean;
-  readonly step_plan: 'whole' | 'segmented';
   readonly trained_parameters: number;
   /** Samples and tokens of the largest micro-batch. */
   readonly batch_rows: number;
@@ -98,13 +98,10 @@ export async function planTraining(asked: FettleConfig, options: PlanOptions = {
   const limit = memoryLimit(config);
   const { model } = setup.folder;
   const bytes = optimizerBytes(config);
-  // What fits at all fits in the smallest segments, unless the config rules them out.
-  const smallest =
-    config.gradient_checkpointing === false
-      ? ({ kind: 'whole' } as const)
-      : ({ kind: 'segmented', layersPerSegment: 1 } as const);
-  const fits = (rows: number, longest: number): boolean =>
-    memoryOf(model, setup.method, fullBatch(rows, longest, trainedShare), bytes, smallest).peak <= limit;
+  const fits = (rows: number, longest: number): boolean => {
+    const full = fullBatch(rows, longest, trainedShare);
+    return choosePlan(model, setup.method, full, bytes, limit, config.gradient_checkpointing).peak <= limit;
+  };
   const rows = config.per_device_train_batch_size;
   const timed = options.timed === true && batch !== undefined && memory.peak <= limit;
   return {
@@ -115,7 +112,7 @@ export async function planTraining(asked: FettleConfig, options: PlanOptions = {
     peak_memory_bytes: Math.round(memory.peak),
     memory_limit_bytes: limit,
     fits: memory.peak <= limit,
-    step_plan: memory.plan,
+    ...describeForm(memory.form),
     trained_parameters: setup.method.trainables.reduce(
       (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
       0,

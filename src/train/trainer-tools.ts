@@ -20,6 +20,7 @@ import { prepareTuning, type TuningSetup } from './create-engine.ts';
 import { arithmeticEntries, createMeasuredEngine } from './integer-arithmetic.ts';
 import type { TrainerBase, TrainerData, TrainerTools } from './job.ts';
 import type { BatchSize } from './memory-plan.ts';
+import { describeForm } from './plan-form.ts';
 
 /** The base of a run: its files, and the model with its tuning method. */
 export interface ModelBase extends TrainerBase {
@@ -153,7 +154,10 @@ export function trainerTools(): TrainerTools<ModelBase> {
       return {
         engine,
         plan: [
-          { name: 'step_plan', value: memory.plan },
+          ...Object.entries(describeForm(memory.form)).map(([name, value]) => ({
+            name,
+            value: value as string | number,
+          })),
           { name: 'weights_bytes', value: memory.weights },
           { name: 'trained_bytes', value: memory.trained },
           { name: 'optimizer_bytes', value: memory.optimizer },
