@@ -331,3 +331,20 @@ it.skipIf(!existsSync(shared))(
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
   },
 );
+
+describe('a data set without rows', () => {
+  it('is a finding, and the others are checked all the same', async () => {
+    await writeFile(join(folder, 'empty.jsonl'), '');
+    await writeFile(join(folder, 'data.jsonl'), '{"instruction": "a?", "output": ""}\n');
+    const findings = await check({ dataset: ['empty.jsonl', 'data.jsonl', 'empty.jsonl'] });
+    expect(findings.map(({ rule, row, line }) => [rule, row, line])).toEqual([
+      ['empty-dataset', 0, 0],
+      ['empty-response', 0, 1],
+      ['empty-dataset', 1, 0],
+    ]);
+    const fixed = await fixData(join(folder, 'fixed'), settings({ dataset: ['empty.jsonl', 'data.jsonl'] }), {}, () => {
+      // What is found is told above.
+    });
+    expect(fixed.map(({ dataset, rows }) => [dataset, rows])).toEqual([['data.jsonl', 0]]);
+  });
+});

@@ -30,7 +30,7 @@ export type PairRule =
   | 'language-mismatch';
 
 /** Every rule of the check. */
-export type CheckRule = DropRule | TextRule | PairRule;
+export type CheckRule = DropRule | TextRule | PairRule | 'empty-dataset';
 
 /** One thing that the check found. */
 export interface Finding {
@@ -258,7 +258,8 @@ class PointerFinder {
 
 /** A row and what was found in it. */
 export interface CheckedRow {
-  readonly place: RowPlace;
+  /** Undefined where the findings are of a data set without rows. */
+  readonly place: RowPlace | undefined;
   /** As it stands in the file; undefined where it could not be read. */
   readonly value: unknown;
   readonly isEvaluation: boolean;
@@ -272,12 +273,20 @@ async function* checkDatasets(
   isEvaluation: boolean,
   notices: Notice[],
 ): AsyncGenerator<CheckedRow> {
-  for await (const group of readRows(entries, settings, notices)) {
+  const empty: Finding[] = [];
+  const onEmpty = ({ message }: Error, place: RowPlace): void => {
+    empty.push({ ...placed(place, ''), rule: 'empty-dataset', severity: 'error', message });
+  };
+  const ofSets = (): CheckedRow[] =>
+    empty.splice(0).map((finding) => ({ place: undefined, value: undefined, isEvaluation, findings: [finding] }));
+  for await (const group of readRows(entries, settings, notices, onEmpty)) {
+    yield* ofSets();
     for (const row of group) {
       const { place, value } = row;
       yield { place, value, isEvaluation, findings: checker.check(row, isEvaluation) };
     }
   }
+  yield* ofSets();
 }
 
 /**
@@ -330,7 +339,12 @@ export async function fixData(
   const fixed: FixedFile[] = [];
   let next = await rows.next();
   while (next.done !== true && !next.value.isEvaluation) {
-    const { dataset } = next.value.place;
+    const dataset = next.value.place?.dataset;
+    if (dataset === undefined) {
+      next.value.findings.forEach(onFinding);
+      next = await rows.next();
+      continue;
+    }
     const file = join(
       folder,
       `${basename(dataset)
@@ -342,7 +356,7 @@ export async function fixData(
       let lines: string[] = [];
       for (
         ;
-        next.done !== true && next.value.place.dataset === dataset && !next.value.isEvaluation;
+        next.done !== true && next.value.place?.dataset === dataset && !next.value.isEvaluation;
         next = await rows.next()
       ) {
         next.value.findings.forEach(onFinding);

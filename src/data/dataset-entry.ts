@@ -44,7 +44,11 @@ export type DatasetSource =
       readonly folder: string | undefined;
     }
   /** A source of LLaMA-Factory's that is not read. */
-  | { readonly kind: 'other'; readonly key: string };
+  | {
+      readonly kind: 'other';
+      readonly key: 'om_hub_url' | 'script_url' | 'cloud_file_name';
+      readonly location: string;
+    };
 
 /** A data set, ready to be read. */
 export interface DatasetEntry {

@@ -1,5 +1,7 @@
 /** What an encoder is made of, in a form that travels to another thread, and making it there. Knows no `node:` module. */
-import { loadSavedTemplate, loadTemplate, type ChatTemplate, type SegmentOptions } from '../template/index.ts';
+import { ConfigError } from '../errors.ts';
+import type { MessageFields } from '../messages/index.ts';
+import { type ChatTemplate, loadSavedTemplate, type SegmentOptions } from '../template/index.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
 import { createRecipeEncoder, type MaskRecipe } from './mask-recipes.ts';
 import { createRowEncoder, type RowEncoder } from './row-encoder.ts';
@@ -14,19 +16,15 @@ export interface EncoderPlan {
   readonly recipe: MaskRecipe | undefined;
   /** Where a recipe cuts. */
   readonly cutoffLength: number;
-  /** The model, for the message that there is no template. */
-  readonly model: string;
-}
-
-/** Refuses conversations of a model that has no template. @throws ConfigError `template-missing` */
-export function refuseTemplate(where: string): never {
-  loadTemplate({ tokens: { addsBos: false, specialIds: new Set(), tokenText: () => '' }, where });
-  throw new TypeError('a template without a source was loaded');
+  /** What is said where conversations need a template and there is none. */
+  readonly missing: MessageFields<'template-missing'>;
 }
 
 /** Stands for the template of a model that has none; conversations are then refused with the nearest built-in names. */
-function withoutTemplate(where: string): ChatTemplate {
-  const refuse = (): never => refuseTemplate(where);
+function withoutTemplate(missing: EncoderPlan['missing']): ChatTemplate {
+  const refuse = (): never => {
+    throw new ConfigError('template-missing', missing);
+  };
   return {
     name: '',
     kind: 'custom',
@@ -45,7 +43,7 @@ export function assembleEncoder(
   tokenizer: Tokenizer,
   template: ChatTemplate | undefined,
 ): RowEncoder {
-  const encoder = createRowEncoder(tokenizer, template ?? withoutTemplate(plan.model), plan.options);
+  const encoder = createRowEncoder(tokenizer, template ?? withoutTemplate(plan.missing), plan.options);
   return plan.recipe === undefined
     ? { ...encoder, plan }
     : { ...createRecipeEncoder(plan.recipe, tokenizer, plan.cutoffLength, encoder), plan };

@@ -64,13 +64,17 @@ class FieldInspector {
 
 /**
  * All rows of the data sets in turn, numbered from 0 over all of them, those beyond `max_samples` and `num_samples` left
- * out. `onDataset` is called before the rows of each set. Never throws for what a row holds.
+ * out. Never throws for what a row holds.
+ * @param onEmpty is told of a set without rows; left out, such a set is refused.
  * @throws DataError `empty-dataset`, `dataset-format`, `dataset-stage`.
  */
 export async function* readRows(
   entries: readonly DatasetEntry[],
   settings: Pick<DataSettings, 'stage' | 'max_samples' | 'data_seed'>,
   notices: Notice[],
+  onEmpty: (error: DataError<'empty-dataset'>, place: RowPlace) => void = (error) => {
+    throw error;
+  },
 ): AsyncGenerator<ReadRow[]> {
   let row = 0;
   for (const [order, entry] of entries.entries()) {
@@ -107,10 +111,10 @@ export async function* readRows(
       // The rows of later sets are numbered behind all rows of this one, used or not.
       if (limited && order === entries.length - 1) break;
     }
-    if (inDataset === 0)
-      throw new DataError('empty-dataset', {
-        file: entry.source.kind === 'files' ? entry.source.files.join(', ') : entry.name,
-      });
+    if (inDataset === 0) {
+      const file = entry.source.kind === 'files' ? entry.source.files.join(', ') : entry.name;
+      onEmpty(new DataError('empty-dataset', { file }), { dataset: entry.name, file, line: 0, row });
+    }
     if (limited) notices.push(makeNotice('samples-limited', { name: entry.name, used: limit }));
     if (reading) notices.push(...inspector.notices(entry, reading));
   }

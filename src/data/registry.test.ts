@@ -96,7 +96,7 @@ describe('dataset_info.json', () => {
       'DIR/dataset_info.json: "set": file_name must stay inside its folder, got "../rows.jsonl"',
     );
     expect(await failure({ set: { script_url: 'x' } })).toBe(
-      'DIR/dataset_info.json: "set": script_url cannot be read by this version. Download its files and name them with file_name',
+      'DIR/dataset_info.json: "set": the rows must come from file_name, hf_hub_url or ms_hub_url, got script_url "x". No code of a data set is run: write its rows to JSON or Parquet once (datasets: load_dataset(...).to_json(...)) and name the file with file_name',
     );
     expect(await failure({ set: { file_name: 'none.jsonl' } })).toBe(
       'DIR/none.jsonl: cannot be read: no such file or folder',

@@ -59,8 +59,8 @@ const entryKeys = new Set([
   'columns',
   'tags',
 ]);
-/** In LLaMA-Factory's order of precedence. */
-const sourceKeys = ['hf_hub_url', 'ms_hub_url', 'om_hub_url', 'script_url', 'cloud_file_name', 'file_name'] as const;
+/** Beside the hubs that are read, in LLaMA-Factory's order of precedence. */
+const sourceKeys = ['om_hub_url', 'script_url', 'cloud_file_name', 'file_name'] as const;
 
 /** The format of a data file by its name, or undefined. */
 export function rowFileFormat(path: string): RowFileFormat | undefined {
@@ -137,9 +137,15 @@ function readSource(entry: JsonObject, folder: string, file: string, name: strin
   }
   const key = sourceKeys.find((one) => optionalName(entry, one, file, name) !== undefined);
   if (key === undefined)
-    return wrong(file, name, 'file_name', `there (or another of ${sourceKeys.join(', ')})`, undefined);
-  if (key !== 'file_name') return { kind: 'other', key };
+    return wrong(
+      file,
+      name,
+      'file_name',
+      `there (or another of hf_hub_url, ms_hub_url, ${sourceKeys.slice(0, -1).join(', ')})`,
+      undefined,
+    );
   const location = optionalName(entry, key, file, name)!;
+  if (key !== 'file_name') return { kind: 'other', key, location };
   if (!staysInside(location)) throw new DataError('dataset-path', { file, name, key, path: location });
   return { kind: 'files', files: [join(folder, location)] };
 }
@@ -330,8 +336,10 @@ function entryOfHub(name: string): DatasetEntry {
 /** The data files of a set on this machine, downloaded where they are on a hub. */
 async function filesOf(entry: DatasetEntry, notices: Notice[]): Promise<string[]> {
   const { source, name } = entry;
-  if (source.kind === 'other')
-    throw new UnsupportedError('dataset-source', { name, file: entry.registry ?? name, key: source.key });
+  if (source.kind === 'other') {
+    const { key, location } = source;
+    throw new UnsupportedError('dataset-source', { name, file: entry.registry ?? name, key, location });
+  }
   if (source.kind === 'files') return (await Promise.all(source.files.map(listFiles))).flat();
   const { hub, subset, split, folder } = source;
   const files = await downloadDataset(source.name, hub, { subset, split, folder });

@@ -3,7 +3,8 @@
  * commands, generate and chat all come by them here, so that what is trained is what is asked.
  */
 import { join } from 'node:path';
-import { loadTokenizerFolder, writeFileAtomically } from '../formats/index.ts';
+import { ConfigError } from '../errors.ts';
+import { loadTokenizerFolder, readJsonObject, writeFileAtomically } from '../formats/index.ts';
 import {
   type ChatTemplate,
   loadSavedTemplate,
@@ -13,9 +14,10 @@ import {
   type OwnTemplate,
   readOwnTemplate,
   type SegmentOptions,
+  suggestTemplates,
 } from '../template/index.ts';
 import { addTokens, createTokenizer, type Tokenizer, type TokenizerWithTokens } from '../tokenizer/index.ts';
-import { assembleEncoder, type EncoderPlan, refuseTemplate } from './encoder-plan.ts';
+import { assembleEncoder, type EncoderPlan } from './encoder-plan.ts';
 import type { MaskRecipe } from './mask-recipes.ts';
 import type { RowEncoder } from './row-encoder.ts';
 
@@ -113,7 +115,9 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
   const base = settings.model_name_or_path ?? '';
   const { files } = await tokenizerFilesOf(settings);
   const tokenizer = createTokenizer(files);
-  const { template, modelTemplate } = openTemplate(settings, files, tokenizer, now);
+  const modelType = await modelTypeOf(base);
+  const { template, modelTemplate } = openTemplate(settings, files, tokenizer, modelType, now);
+  const missing = { where: base, nearest: template ? [] : suggestTemplates(base, modelType, tokenizer) };
   const options: SegmentOptions = {
     trainOnPrompt: settings.train_on_prompt,
     maskHistory: settings.mask_history,
@@ -126,7 +130,7 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
     options,
     recipe,
     cutoffLength: settings.cutoff_len,
-    model: base,
+    missing,
   };
   return {
     tokenizer,
@@ -134,7 +138,10 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
     // A recipe makes ids without any template.
     modelTemplate: recipe === undefined ? modelTemplate : undefined,
     encoder: assembleEncoder(plan, tokenizer, template),
-    requireTemplate: () => template ?? refuseTemplate(base),
+    requireTemplate: () => {
+      if (template === undefined) throw new ConfigError('template-missing', missing);
+      return template;
+    },
     async save(folder) {
       for (const [name, bytes] of tokenizer.files) await writeFileAtomically(join(folder, name), bytes);
       if (template !== undefined) await writeFileAtomically(join(folder, savedTemplateName), template.content);
@@ -142,10 +149,18 @@ export async function openTextTools(settings: TextSettings, now?: Date): Promise
   };
 }
 
+/** The `model_type` of a folder's config.json, where it has one. */
+async function modelTypeOf(folder: string): Promise<string | undefined> {
+  const config = await readJsonObject(join(folder, 'config.json')).catch(() => undefined);
+  const type = config?.['model_type'];
+  return typeof type === 'string' ? type : undefined;
+}
+
 function openTemplate(
   settings: TextSettings,
   files: ReadonlyMap<string, Uint8Array>,
   tokenizer: Tokenizer,
+  modelType: string | undefined,
   now: Date | undefined,
 ): Pick<TextTools, 'template' | 'modelTemplate'> {
   const { template: named, enable_thinking: thinking } = settings;
@@ -160,6 +175,7 @@ function openTemplate(
     tokens: tokenizer,
     chatTemplate,
     where: settings.model_name_or_path,
+    modelType,
     defaultSystem: settings.default_system,
     ...(thinking === undefined ? {} : { variables: { enable_thinking: thinking } }),
     ...(now === undefined ? {} : { now }),

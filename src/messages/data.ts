@@ -42,6 +42,16 @@ const kinds = {
   reply: 'a text or a message',
 } as const;
 
+/** Sources of LLaMA-Factory's registry that are not read, each with what to do instead. */
+const sourceRemedies = {
+  om_hub_url:
+    'Add hf_hub_url or ms_hub_url if the set stands there too, or download its files and name them with file_name',
+  script_url:
+    'No code of a data set is run: write its rows to JSON or Parquet once (datasets: load_dataset(...).to_json(...)) and name the file with file_name',
+  cloud_file_name: 'Copy the file to this machine (aws s3 cp, gsutil cp) and name it with file_name',
+} as const;
+type SourceKey = keyof typeof sourceRemedies;
+
 /** A kind of value, as `wrong-type` names it. */
 export type ValueKind = keyof typeof kinds;
 
@@ -225,8 +235,8 @@ export const dataMessages = {
     `dataset: ${quote(f.name)}: stage ${f.stage} needs a data set ${
       f.needs === 'ranking' ? 'with chosen and rejected answers (ranking: true)' : 'without ranking'
     }, got one ${f.needs === 'ranking' ? 'without' : 'with ranking: true'}`,
-  'dataset-source': (f: { name: string; file: string; key: string }) =>
-    `${f.file}: ${quote(f.name)}: ${f.key} cannot be read by this version. Download its files and name them with file_name`,
+  'dataset-source': (f: { name: string; file: string; key: SourceKey; location: string }) =>
+    `${f.file}: ${quote(f.name)}: the rows must come from file_name, hf_hub_url or ms_hub_url, got ${f.key} ${quote(f.location)}. ${sourceRemedies[f.key]}`,
   'dataset-media': (f: { file: string; name: string; column: string }) =>
     `${f.file}: ${quote(f.name)}: the rows must be text, got ${f.column}. Fettle trains on text only`,
   'dataset-format': (f: { file: string; fields: readonly string[] }) =>

@@ -6,14 +6,7 @@ export type {
   TemplateTokens,
 } from './chat-template.ts';
 export type { Conversation, Message, Role, ToolCall, TrainedSpan } from './conversation.ts';
-export {
-  builtinTemplateNames,
-  loadSavedTemplate,
-  loadTemplate,
-  type LoadTemplateOptions,
-  modelChatTemplate,
-  nearestTemplateNames,
-} from './load-template.ts';
+export { loadSavedTemplate, loadTemplate, type LoadTemplateOptions, modelChatTemplate } from './load-template.ts';
 export {
   type Segment,
   segmentConversation,
@@ -23,3 +16,4 @@ export {
 } from './segment.ts';
 export { maxTemplateLength, readWording, type Wording } from './wording.ts';
 export { type OwnTemplate, readOwnTemplate } from './own-template.ts';
+export { builtinTemplateNames, nearestTemplateNames, suggestTemplates } from './suggest.ts';

@@ -4,6 +4,7 @@ import { builtinAliases, builtinWordings } from './builtin.ts';
 import { builtinJinja } from './builtin-jinja.ts';
 import type { ChatTemplate, TemplateTokens } from './chat-template.ts';
 import { createJinjaTemplate, type JinjaSettings } from './jinja-template.ts';
+import { nearestTemplateNames, suggestTemplates } from './suggest.ts';
 import { createWordingTemplate, maxTemplateLength, readWording, type Wording } from './wording.ts';
 
 export interface LoadTemplateOptions {
@@ -12,8 +13,9 @@ export interface LoadTemplateOptions {
   readonly tokens: TemplateTokens;
   /** The model's own template in Jinja, as `modelChatTemplate` finds it. */
   readonly chatTemplate?: string | undefined;
-  /** Where the model's own was looked for, for messages. */
+  /** Where the model's own was looked for, and the model's type, for messages. */
   readonly where?: string | undefined;
+  readonly modelType?: string | undefined;
   /** Wordings of the user's own, instead of a name. */
   readonly wording?: Wording | undefined;
   /** The system text of conversations without one. */
@@ -22,44 +24,6 @@ export interface LoadTemplateOptions {
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
   /** What `strftime_now` shows: the run's first start. */
   readonly now?: Date | undefined;
-}
-
-/** All built-in names in alphabetical order. */
-export function builtinTemplateNames(): readonly string[] {
-  return [
-    ...builtinWordings.map(({ name }) => name),
-    ...Object.keys(builtinJinja),
-    ...Object.keys(builtinAliases),
-  ].sort();
-}
-
-/** Number of single edits between two names. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-/** The three built-in names nearest to what was said. */
-export function nearestTemplateNames(name: string): readonly string[] {
-  const wanted = name.toLowerCase().slice(0, 80);
-  const scored = builtinTemplateNames().map((candidate) => {
-    const contained = wanted !== '' && (wanted.includes(candidate) || candidate.includes(wanted));
-    return { candidate, score: contained ? -candidate.length / 1000 : distance(wanted, candidate) };
-  });
-  const nearest = new Map<string, string>();
-  for (const { candidate } of scored.toSorted((a, b) => a.score - b.score)) {
-    // Of several names of one template the nearest is enough.
-    const name = builtinAliases[candidate] ?? candidate;
-    if (!nearest.has(name)) nearest.set(name, candidate);
-  }
-  return [...nearest.values()].slice(0, 3);
 }
 
 /**
@@ -82,7 +46,7 @@ export function loadTemplate(options: LoadTemplateOptions): ChatTemplate {
   }
   if (options.chatTemplate === undefined) {
     const where = options.where ?? 'the model';
-    throw new ConfigError('template-missing', { where, nearest: nearestTemplateNames(where.split('/').at(-1) ?? '') });
+    throw new ConfigError('template-missing', { where, nearest: suggestTemplates(where, options.modelType, tokens) });
   }
   return jinjaTemplate('tokenizer', options.chatTemplate, options, defaultSystem);
 }

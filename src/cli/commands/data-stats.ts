@@ -1,5 +1,5 @@
 /** `fettle data stats`: lengths, turns, languages and trained share of data sets, with a histogram as SVG and PNG. */
-import { histogram, svgToPng } from '../../charts/index.ts';
+import { histogram, legendText, svgToPng } from '../../charts/index.ts';
 import { type DatasetStats, dataStats, type Notice } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { writeFileAtomically } from '../../formats/index.ts';
@@ -17,6 +17,20 @@ const counts = (values: Readonly<Record<string, number>>): string =>
 const summary = ({ min, median, mean, p90, p99, max }: DatasetStats['length']): string =>
   statsTexts.summary({ min, median, mean, p90, p99, max });
 
+/** Writes a drawing, and beside a PNG what the numbers in it stand for where its font lacks a script. @returns the files */
+async function writePicture(file: string, svg: string): Promise<string[]> {
+  if (/\.svg$/i.test(file)) {
+    await writeFileAtomically(file, svg);
+    return [file];
+  }
+  const { png, legend } = await svgToPng(svg);
+  await writeFileAtomically(file, png);
+  if (legend.length === 0) return [file];
+  const legendFile = file.replace(/\.png$/i, '.legend.txt');
+  await writeFileAtomically(legendFile, legendText(legend));
+  return [file, legendFile];
+}
+
 export const command: Command = {
   usage: configUsage,
   flags: [{ flags: '--plot <file>', description: 'write the histogram of lengths to FILE.svg or FILE.png' }, jsonFlag],
@@ -30,6 +44,7 @@ export const command: Command = {
     const notices: Notice[] = [];
     const { total, datasets, lengths } = await dataStats(config, text.encoder, notices);
     printNotices(context, notices);
+    const pictures: string[] = [];
     if (plot !== undefined) {
       const svg = histogram({
         title: statsTexts.title(config.dataset.join(', ')),
@@ -42,7 +57,7 @@ export const command: Command = {
           { value: config.cutoff_len, label: `cutoff_len ${config.cutoff_len}` },
         ].filter(({ value }) => value <= Math.max(...lengths.slice(0, 100_000), 1) * 1.5),
       });
-      await writeFileAtomically(plot, /\.svg$/i.test(plot) ? svg : (await svgToPng(svg)).png);
+      pictures.push(...(await writePicture(plot, svg)));
     }
     if (options['json'] === true) {
       out.json({ ...total, datasets });
@@ -63,6 +78,6 @@ export const command: Command = {
         [statsTexts.languages, counts(stats.languages)],
       ]);
     }
-    if (plot !== undefined) out.line(plot);
+    for (const file of pictures) out.line(file);
   },
 };
