@@ -47,6 +47,15 @@ function toList(written: WrittenValue, items: ValueSchema): unknown {
   if (typeof value === 'object' && value !== null) return value;
   const line = toText(written);
   if (typeof line !== 'string') return value;
+  // a list of mappings on the command line
+  if (items.type === 'object' && line.trim().startsWith('[')) {
+    try {
+      const list = JSON.parse(line) as unknown;
+      return Array.isArray(list) ? list.map((item: unknown) => coerce({ value: item }, items)) : value;
+    } catch {
+      return value;
+    }
+  }
   return line
     .replace(/^\[|\]$/g, '')
     .split(',')

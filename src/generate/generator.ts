@@ -15,9 +15,19 @@ import type { Message } from '../template/index.ts';
 import { StreamDecoder, type Tokenizer } from '../tokenizer/index.ts';
 import { generate } from './answers.ts';
 import { DecodingEngine } from './engine.ts';
-import { openModel } from './open-model.ts';
+import { type InferDtype, openModel } from './open-model.ts';
 import { greedySampling } from './sampling.ts';
 import { StopFilter } from './stop-filter.ts';
+import { SuppressingChooser, type Suppression, type SuppressionReport } from './suppression.ts';
+import { VocabularyIndex } from './vocabulary-index.ts';
+
+/** A text to be suppressed, under the names in the config. */
+export interface SuppressSetting {
+  readonly text: string;
+  readonly coefficient: number;
+  readonly scope: Suppression['scope'];
+  readonly max_count?: number | undefined;
+}
 
 /** The settings of generation, under their names in the config: a whole config fits. */
 export interface GeneratorSettings extends TextSettings, QuantizationSettings {
@@ -28,6 +38,8 @@ export interface GeneratorSettings extends TextSettings, QuantizationSettings {
   readonly max_new_tokens: number;
   readonly repetition_penalty: number;
   readonly skip_special_tokens: boolean;
+  readonly suppress?: readonly SuppressSetting[] | undefined;
+  readonly infer_dtype: InferDtype;
   readonly seed: number;
   readonly device: Device;
   readonly threads?: number | undefined;
@@ -50,6 +62,8 @@ export interface Answer {
   /** The answer without its end token. */
   readonly text: string;
   readonly finish_reason: 'stop' | 'length' | 'aborted';
+  /** What happened to the texts of `suppress`, where there are some. */
+  readonly suppressed?: readonly SuppressionReport[];
 }
 
 /** A model that answers. */
@@ -105,9 +119,10 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
     folder,
     settings.adapter_name_or_path,
     { device: settings.device, threads },
-    quantizationOf(settings),
+    { quantization: quantizationOf(settings), inferDtype: settings.infer_dtype },
   );
   const engine = new DecodingEngine(decoder, { maxRows: 16 });
+  const suppressing = suppressingChoosers(settings, text.tokenizer);
   return {
     model,
     text,
@@ -117,6 +132,7 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
     rawIds: (raw) => text.tokenizer.encodeWithSpecialTokens(raw),
     async answer(promptIds, options = {}) {
       const stream = new AnswerStream(text, settings, promptIds, options.onText);
+      const chooser = suppressing?.();
       const [result] = await generate(engine, {
         promptIds,
         maxNewTokens: settings.max_new_tokens,
@@ -131,14 +147,32 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
           seed: settings.seed,
         },
         draw: options.draw ?? 0,
+        ...(chooser === undefined ? {} : { chooser: () => chooser }),
         onTokens: (_, ids) => ids.some((id) => stream.push(id, stopIds.has(id))),
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       }).done;
       const { ids, finishReason } = result!;
-      return { prompt_ids: Array.from(promptIds), ids, text: stream.end(), finish_reason: finishReason };
+      return {
+        prompt_ids: Array.from(promptIds),
+        ids,
+        text: stream.end(),
+        finish_reason: finishReason,
+        ...(chooser === undefined ? {} : { suppressed: chooser.reports }),
+      };
     },
     release: () => engine.release(),
   };
+}
+
+/** Makes the chooser of an answer where texts are suppressed; the vocabulary is sorted once. */
+function suppressingChoosers(
+  { suppress = [], skip_special_tokens: skipSpecialTokens }: GeneratorSettings,
+  tokenizer: Tokenizer,
+): (() => SuppressingChooser) | undefined {
+  if (suppress.length === 0) return undefined;
+  const suppressions = suppress.map(({ max_count: maxCount, ...rest }): Suppression => ({ ...rest, maxCount }));
+  const vocabulary = new VocabularyIndex(tokenizer, skipSpecialTokens);
+  return () => new SuppressingChooser(suppressions, vocabulary);
 }
 
 /** The text of an answer as its tokens come. */

@@ -34,4 +34,6 @@ export {
 } from './sampling.ts';
 export { type ScoredTokens, type ScoreRequest, scoreTokens } from './score.ts';
 export { StopFilter } from './stop-filter.ts';
+export { SuppressingChooser, type Suppression, type SuppressionReport } from './suppression.ts';
 export { TokenHistory } from './token-history.ts';
+export { VocabularyIndex } from './vocabulary-index.ts';

@@ -29,4 +29,21 @@ export const generationKeys = {
       refusedValues: { int8: 'Use auto', int4: 'Use auto' },
     },
   ),
+  suppress: key(
+    z
+      .array(
+        z.strictObject({
+          text,
+          coefficient: z.number().min(0).max(1),
+          scope: z
+            .union([z.literal('answer'), z.strictObject({ begin: text, end: z.string().default('') })])
+            .default('answer'),
+          max_count: z.number().int().min(0).optional(),
+        }),
+      )
+      .max(64)
+      .default([]),
+    'Texts that the answer shall spell less often: each text has coefficient times the probability that it would have, over all its tokenisations, in the whole answer or between scope.begin and scope.end, and at most max_count times.',
+    { resume: 'free' },
+  ),
 };
