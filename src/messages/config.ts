@@ -59,6 +59,7 @@ export function requirementText(r: ValueRequirement): string {
     case 'boolean':
       return 'true or false';
     case 'array':
+      if (r.items?.type === 'object') return `a list, each ${requirementText(r.items)}`;
       return r.items?.enum === undefined
         ? `a list (or one text with commas) of ${listItems[r.items?.type ?? ''] ?? 'names'}`
         : `one or more of ${r.items.enum.join(', ')}`;
