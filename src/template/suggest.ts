@@ -71,9 +71,9 @@ function markersOf(name: string): readonly string[] {
 export function suggestTemplates(
   where: string,
   modelType: string | undefined,
-  { specialIds, tokenText }: Pick<TemplateTokens, 'specialIds' | 'tokenText'>,
+  tokens: Pick<TemplateTokens, 'specialIds' | 'tokenText'>,
 ): readonly string[] {
-  const special = new Set(Array.from(specialIds, (id) => tokenText(id)));
+  const special = new Set(Array.from(tokens.specialIds, (id) => tokens.tokenText(id)));
   const folder = where.split(/[\\/]/).findLast((part) => part !== '') ?? '';
   const name = folder.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   const usual = Object.hasOwn(ofType, modelType ?? '') ? ofType[modelType!]! : [];
