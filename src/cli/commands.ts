@@ -34,6 +34,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/predict.ts'),
   },
   {
+    name: 'compare',
+    summary: 'Compare models on the same rows, base against adapter or any others',
+    load: () => import('./commands/compare.ts'),
+  },
+  {
     name: 'eval',
     summary: 'Test a model on MMLU, C-Eval, CMMLU, LAMBADA, or the perplexity of a text',
     load: () => import('./commands/eval.ts'),

@@ -46,7 +46,7 @@ export interface AskResult {
   /** Answers of this start. */
   readonly answered: number;
   /** Takes the journal away; to be called when the answers stand in a file of their own. */
-  forget(): Promise<void>;
+  readonly forget: () => Promise<void>;
 }
 
 /** Files that decide on what a model answers, its tokenizer aside, whose ids are compared themselves. */

@@ -7,6 +7,7 @@ export {
   wilsonInterval,
 } from './intervals.ts';
 export type { AskEvent } from './ask-rows.ts';
+export { compare, type CompareEnd, type CompareEvent, type Comparison, type CompareSettings } from './compare.ts';
 export { findLabels, labelMapper, type LabelReport, labelReport } from './labels.ts';
 export { predict, type PredictEnd, type PredictResults, type PredictSettings } from './predict.ts';
 export { registerMetric, type RowMetric, rowMetricNames, type ScoredAnswer } from './row-metrics.ts';

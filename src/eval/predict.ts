@@ -60,14 +60,21 @@ function labelFields({ labels }: Scores): Record<string, unknown> {
 }
 
 /** The object of `predict_results.json`. */
-export function predictResults(scores: Scores, seconds: number, answered: number): PredictResults {
+export function predictResults(
+  scores: Scores,
+  time?: { readonly seconds: number; readonly answered: number },
+): PredictResults {
   const all: Readonly<Record<string, Score>> = { ...scores.means, sacrebleu: scores.bleu, chrf: scores.chrf };
   const named = Object.entries(all);
   return {
     ...Object.fromEntries(named.map(([name, { value }]) => [`predict_${name}`, value])),
     predict_samples: scores.n,
-    predict_runtime: seconds,
-    predict_samples_per_second: seconds > 0 ? answered / seconds : 0,
+    ...(time === undefined
+      ? {}
+      : {
+          predict_runtime: time.seconds,
+          predict_samples_per_second: time.seconds > 0 ? time.answered / time.seconds : 0,
+        }),
     ...labelFields(scores),
     intervals: Object.fromEntries(named.map(([name, { ci }]) => [name, ci])),
     signatures: Object.fromEntries(
@@ -98,7 +105,7 @@ export async function predict(
     const { done, total } = asked;
     if (asked.answers === undefined) return { state: 'stopped', done, total, files: [journal] };
     const scores = await scoreAnswers(asked.answers, settings);
-    const results = predictResults(scores, asked.seconds, asked.answered);
+    const results = predictResults(scores, asked);
     const files = [join(folder, predictFileNames.predictions), join(folder, predictFileNames.results)];
     await writeFileAtomically(files[0]!, asked.answers.map(predictionLine).join(''));
     await writeJsonFile(files[1]!, results);

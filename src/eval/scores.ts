@@ -39,6 +39,8 @@ export interface LabelScores extends LabelReport {
   /** Rows whose own answer means no label; they are left out. */
   readonly referencesUnmapped: number;
   readonly accuracyInterval: Interval | null;
+  /** The right label of each row; undefined: it means none. */
+  readonly references: readonly (string | undefined)[];
   /** The predicted label of each row; null: unmapped; undefined: the row is left out. */
   readonly predicted: readonly (string | null | undefined)[];
 }
@@ -118,6 +120,7 @@ function labelScores(answers: readonly ScoredAnswer[], settings: ScoreSettings):
     mapping: { labels, source: settings.labels.length > 0 ? 'config' : 'data', match, rule: labelMatchTexts[match] },
     referencesUnmapped: pairs.length - known.length,
     accuracyInterval: known.length === 0 ? null : bootstrapMean(right, { seed: settings.seed }),
+    references: pairs.map(({ label }) => label),
     predicted: pairs.map(({ label, predicted }) => (label === undefined ? undefined : (predicted ?? null))),
   };
 }

@@ -14,6 +14,14 @@ export const evalMessages = {
     `subjects: must be subjects of ${f.task}, got "${f.subject}". There are ${f.choices.join(', ').slice(0, 400)}`,
   'task-answer': (f: { file: string; line: number; actual: string }) =>
     `${f.file}:${f.line}: the answer must be A, B, C or D, got ${JSON.stringify(f.actual.slice(0, 80))}. A part without published answers cannot be scored`,
+  'compare-systems': (_: Record<never, never>) =>
+    'adapter_name_or_path: an adapter to compare with its base, or two systems, must be named, got neither',
+  'compare-kind': (f: { system: string }) =>
+    `systems: ${f.system} must be a model on this machine or a file of answers, got a server. fettle pk compares servers`,
+  'compare-answers': (f: { where: string }) =>
+    `${f.where}: must be an object with predict and label, as fettle predict writes them, got something else`,
+  'compare-rows': (f: { first: string; rows: number; system: string; found: number; row: number }) =>
+    `systems: ${f.system} must have answered the same rows as ${f.first}, got ${f.found} rows beside ${f.rows}, the first other one at row ${f.row}`,
   'task-text': (f: { where: string }) => `${f.where}: must be a row with a text under "text", got none`,
 };
 
@@ -59,4 +67,37 @@ export const taskTexts = {
     Object.entries(settings)
       .map(([name, value]) => `${name} ${value}`)
       .join(', '),
+};
+
+/** Words of `fettle compare` and of its page. */
+export const compareTexts = {
+  title: 'Comparison',
+  numbers: 'Numbers',
+  overview: "LLaMA-Factory's BLEU-4 and ROUGE",
+  percent: 'per cent',
+  rows: 'Row by row',
+  label: 'Right answer',
+  prompt: 'Prompt',
+  filters: {
+    all: 'all rows',
+    changed: 'answers differ',
+    better: 'better than the first',
+    worse: 'worse than the first',
+  },
+  system: (name: string, source: string) => `${name}: ${source}`,
+  against: (name: string, first: string) => `${name} - ${first}`,
+  number: (value: number) => value.toFixed(4),
+  signed: (value: number) => `${value > 0 ? '+' : ''}${value.toFixed(4)}`,
+  range: ([low, high]: readonly [number, number]) => `${low.toFixed(4)} to ${high.toFixed(4)}`,
+  rowCounts: (better: number, worse: number, same: number) => `${better} better, ${worse} worse, ${same} same`,
+  meaning: (predicted: string | null) => (predicted === null ? 'unmapped' : `means ${predicted}`),
+  row: (row: number) => `Row ${row}`,
+  cut: (characters: number) => ` ... (${characters} more characters)`,
+  note: (n: number) =>
+    `${n} rows. Below each number is its 95 % interval by bootstrap over the rows; differences are taken row by row. A difference is called better or worse only where its interval does not hold 0.`,
+  mapping: (labels: readonly string[], rule: string) => `Labels: ${labels.join(', ')}. An answer means ${rule}.`,
+  rowsNote: (shown: number, all: number) =>
+    `${shown} of ${all} rows, those that differ most first; comparison.jsonl holds all. Marked: what the right answer lacks.`,
+  verdict: (f: { difference: number; ci: readonly [number, number]; better: number; worse: number; verdict: string }) =>
+    `${f.difference > 0 ? '+' : ''}${f.difference.toFixed(4)}  (95 %: ${f.ci[0].toFixed(4)} to ${f.ci[1].toFixed(4)})  ${f.better} rows better, ${f.worse} worse: ${f.verdict}`,
 };
