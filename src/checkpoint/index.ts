@@ -2,5 +2,5 @@ export { type BlockBits, type BlockCodesWeights, openBlockCodes } from './block-
 export { fitAdapter, type FittedAdapter } from './adapter.ts';
 export type { IntegerForm } from './integer-weights.ts';
 export { type ModelFolder, openModelFolder, openWeights, withVocabularyRows } from './model-folder.ts';
-export { codeSources, type StreamedWeight } from './quantized-cache.ts';
+export { codeSources, type OnCodes, type StreamedWeight } from './quantized-cache.ts';
 export { type Quantization, quantizationOf, type QuantizationSettings } from './quantization.ts';

@@ -22,7 +22,7 @@ import {
 } from './integer-weights.ts';
 import { publishedCodes } from './published-codes.ts';
 import { type CodeLocations, layoutFor, quantizableWeights, type Quantization } from './quantization.ts';
-import { quantizedTensors } from './quantized-cache.ts';
+import { type OnCodes, quantizedTensors } from './quantized-cache.ts';
 import type { FloatWeight, StoredWeight } from '../tuning/index.ts';
 
 export interface ModelFolder {
@@ -127,12 +127,16 @@ export function withVocabularyRows(folder: ModelFolder, rows: number): ModelFold
 
 /**
  * Where the runtime finds the bytes of a weight. Weights that are to be quantised are so now, if no earlier start did.
+ * @param onCodes hears how much of that is done.
  * @throws FileError where the cache cannot be written; FormatError `tensor-not-finite`.
  */
-export async function openWeights({ checkpoint, codes, quantized, stored }: ModelFolder): Promise<WeightLocator> {
+export async function openWeights(
+  { checkpoint, codes, quantized, stored }: ModelFolder,
+  onCodes?: OnCodes,
+): Promise<WeightLocator> {
   const locations: CodeLocations = new Map(codes);
   if (quantized) {
-    const tensors = await quantizedTensors(quantized.entries, quantized.how);
+    const tensors = await quantizedTensors(quantized.entries, quantized.how, onCodes);
     const cached: Checkpoint = { ...checkpoint, tensors };
     for (const { name } of quantized.entries) {
       await addCodeLocations(cached, name, stored.get(name) as QuantizedLayout, locations);

@@ -11,6 +11,7 @@ import {
   type Checkpoint,
   openSafetensors,
   readTensor,
+  storedBytes,
   type TensorEntry,
   type TensorSource,
   writeFileAtomically,
@@ -213,6 +214,9 @@ export function codeSources(
   return bits === 8 ? eightBitSources(weight, bothWays) : fourBitSources(weight, type, doubleQuantization);
 }
 
+/** Hears how much of the codes is written, 0 to 1; not called where they are there already. */
+export type OnCodes = (fraction: number) => void;
+
 /** What the codes are made of, and how: changes when a source file does. */
 async function sourceKey(entries: readonly TensorEntry[], recipe: object): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([formatVersion, recipe]));
@@ -242,10 +246,15 @@ async function openCached(file: string, names: readonly string[]): Promise<Check
 export async function quantizedTensors(
   entries: readonly TensorEntry[],
   quantization: Quantization,
+  onProgress?: OnCodes,
 ): Promise<Checkpoint['tensors']> {
   const names = entries.map(({ name }) => name);
-  return cachedTensors(entries, quantization, names, () =>
-    entries.flatMap((entry) => codeSources(streamed(entry), quantization)),
+  return cachedTensors(
+    entries,
+    quantization,
+    names,
+    () => entries.flatMap((entry) => codeSources(streamed(entry), quantization)),
+    onProgress,
   );
 }
 
@@ -259,6 +268,7 @@ export async function cachedTensors(
   recipe: object,
   names: readonly string[],
   make: () => readonly TensorSource[],
+  onProgress?: OnCodes,
 ): Promise<Checkpoint['tensors']> {
   const folder = cachePath('quantized');
   const key = await sourceKey(entries, recipe);
@@ -270,13 +280,18 @@ export async function cachedTensors(
   }
   await mkdir(folder, { recursive: true });
   const contents = createHash('sha256');
-  const hashed = make().map((source): TensorSource => ({
+  const sources = make();
+  const total = sources.reduce((sum, { dtype, shape }) => sum + storedBytes(dtype, shape), 0);
+  let written = 0;
+  const hashed = sources.map((source): TensorSource => ({
     ...source,
     async *chunks() {
       contents.update(`${source.name}\0${source.dtype}\0${source.shape.join()}\0`);
       for await (const chunk of source.chunks()) {
         contents.update(chunk);
         yield chunk;
+        written += chunk.length;
+        onProgress?.(written / total);
       }
     },
   }));

@@ -65,6 +65,9 @@ export class TrainView {
         if (event.state === 'evaluating') this.draw(trainTexts.evaluating);
         if (event.state === 'saving') this.draw(trainTexts.saving);
         return;
+      case 'quantizing':
+        progress.show(event.fraction, trainTexts.quantizing(remaining(event.remainingSeconds)));
+        return;
       case 'progress':
         this.showProgress(event);
         return;

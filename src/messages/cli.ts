@@ -39,6 +39,7 @@ export const doctorTexts = {
   cores: (cores: number) => `${cores} cores`,
   free: (free: string) => `${free} free`,
   freeOf: (free: string, total: string) => `${free} free of ${total}`,
+  noLibrary: (name: string) => `${name}: its library is not installed`,
   notLoadable: (reason: string) => `does not load: ${reason}. Data, template and plan commands work without it`,
 };
 
@@ -69,6 +70,8 @@ export const planLabels: Readonly<Record<string, string>> = {
 export const trainTexts = {
   resuming: (step: number, total: number, checkpoint: string | null) =>
     `resuming at step ${step} of ${total}${checkpoint === null ? '' : ` from ${checkpoint}`}`,
+  quantizing: (left: string | undefined) =>
+    `quantising the frozen weights, once for all runs${left === undefined ? '' : `, ${left} left`}`,
   progress: (f: { step: number; total: number; loss?: string; speed?: string; left?: string }) =>
     [
       `step ${f.step}/${f.total}`,

@@ -72,6 +72,8 @@ export type TrainEvent =
       readonly checkpoint: string | null;
     }
   | { readonly type: 'state'; readonly state: RunState }
+  /** Frozen weights are turned into codes, which no earlier start did; told only where it takes long. */
+  | { readonly type: 'quantizing'; readonly fraction: number; readonly remainingSeconds: number | null }
   | {
       readonly type: 'progress';
       readonly step: number;

@@ -6,6 +6,7 @@ import {
   fitAdapter,
   type FittedAdapter,
   type ModelFolder,
+  type OnCodes,
   openModelFolder,
   quantizationOf,
   withVocabularyRows,
@@ -51,6 +52,8 @@ export interface TuningSetup {
   readonly fixed: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
   /** The same in f32, where the run computes in integers: their error is measured against it. */
   readonly reference?: TuningSetup;
+  /** Hears how much is done of weights that are quantised when the engine is made. */
+  readonly onCodes?: OnCodes;
   /** Writes what was trained into a folder, as PEFT or Hugging Face have it. */
   readonly save: (folder: string, engine: TrainEngine) => Promise<void>;
 }
@@ -269,6 +272,7 @@ export async function createEngine(config: FettleConfig, setup: TuningSetup, bat
     values: setup.values,
     fixed: setup.fixed,
     plan: memory.form,
+    onCodes: setup.onCodes,
   });
   return { engine, memory, threads };
 }

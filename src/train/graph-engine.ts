@@ -1,5 +1,5 @@
 /** The training engine over tensor graphs: holds what moves, feeds batches to a step plan and adds up gradients. */
-import { type ModelFolder, openWeights } from '../checkpoint/index.ts';
+import { type ModelFolder, type OnCodes, openWeights } from '../checkpoint/index.ts';
 import type { Sequence } from '../data/index.ts';
 import { type CompileOptions, float32, type TensorValue } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
@@ -14,6 +14,8 @@ import { wholePlan } from './whole-plan.ts';
 
 export interface GraphEngineOptions extends CompileOptions {
   readonly plan: PlanForm;
+  /** Hears how much is done of weights that are quantised now. */
+  readonly onCodes?: OnCodes | undefined;
   /** Seed of start values. */
   readonly seed: number;
   /** Values that take the place of the start values, by trainable name (a continued adapter, a checkpoint). */
@@ -29,7 +31,7 @@ export async function createGraphEngine(
   options: GraphEngineOptions,
 ): Promise<TrainEngine> {
   const { model } = folder;
-  const locate = await openWeights(folder);
+  const locate = await openWeights(folder, options.onCodes);
   const parameters: TrainableTensor[] = [];
   for (const trainable of method.trainables) {
     const data = options.values?.get(trainable.name) ?? (await startValues(folder, trainable, options.seed));

@@ -16,6 +16,7 @@ import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import { decaysInFullTuning } from '../optim/index.ts';
 import type { BatchSource, TrainBatch } from './batch-source.ts';
+import { tellCodes } from './codes-progress.ts';
 import { prepareTuning, type TuningSetup } from './create-engine.ts';
 import { arithmeticEntries, createMeasuredEngine } from './integer-arithmetic.ts';
 import type { TrainerBase, TrainerData, TrainerTools } from './job.ts';
@@ -120,8 +121,8 @@ function baseFiles(config: FettleConfig, setup: TuningSetup): TrainerBase['files
 /** The tools that the trainer process works with. */
 export function trainerTools(): TrainerTools<ModelBase> {
   return {
-    async openBase({ config, isGiven }) {
-      const setup = await prepareTuning(config, isGiven);
+    async openBase({ config, isGiven, say }) {
+      const setup = { ...(await prepareTuning(config, isGiven)), onCodes: tellCodes(say) };
       return { setup, files: baseFiles(config, setup) };
     },
 
