@@ -2,8 +2,16 @@
  * The typed API: the commands as functions. Options are the keys of the YAML files in camelCase, checked in the same way;
  * `train({ modelNameOrPath, dataset, outputDir })` is `fettle train`.
  */
-import { configFromOptions, type FettleOptions, type LoadedConfig, loadConfig } from './config/index.ts';
+import {
+  type ConfigKey,
+  configFromOptions,
+  type FettleConfig,
+  type FettleOptions,
+  type LoadedConfig,
+  loadConfig,
+} from './config/index.ts';
 import { type DataPlan, openTextTools, prepareTrainingData, withModelLength } from './data/index.ts';
+import { type PkOptions, pkNeeds, type PkRun, runPk } from './eval/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
 import { withLocalModels } from './hub/index.ts';
@@ -74,4 +82,16 @@ export async function openGenerator(config: ConfigLike): Promise<Generator> {
 /** Merges adapters into their base model and writes it to `exportDir`. */
 export async function exportModel(options: Parameters<typeof exportMerged>[0]): Promise<ExportResult> {
   return exportMerged(options);
+}
+
+/**
+ * Lets systems compete on the same questions, as `fettle pk` does; a judge and systems may be functions. The same call goes
+ * on where another one ended.
+ * @throws ConfigError where `systems`, `outputDir` or what they need is missing.
+ */
+export async function pk(config: ConfigLike, options: PkOptions = {}): Promise<PkRun> {
+  const needs = (checked: FettleConfig): readonly ConfigKey[] =>
+    pkNeeds(checked).filter((key) => key !== 'judge' || options.judge === undefined);
+  const { config: checked } = isLoaded(config) ? config : configFromOptions(config, { requires: needs, command: 'pk' });
+  return runPk(await withLocalModels(checked), options);
 }

@@ -3,6 +3,7 @@ export {
   defineConfig,
   exportModel,
   openGenerator,
+  pk,
   planData,
   planTraining,
   readConfig,
@@ -20,6 +21,7 @@ export {
   ShapeError,
   UnsupportedError,
 } from './errors.ts';
+export type { Ask, PairResult, PkEvent, PkOptions, PkResults, PkRun, Respond } from './eval/index.ts';
 export type { ExportModelOptions, ExportResult } from './export/index.ts';
 export { convertLlama2c, type ConvertLlama2cOptions } from './export/index.ts';
 export type { Answer, AnswerOptions, Generator } from './generate/index.ts';

@@ -19,17 +19,7 @@ export {
   type PairResult,
   type PkEvent,
   pkFileNames,
-  type PkOptions,
-  type PkResults,
-  type PkRun,
-  type Respond,
-  runPk,
-} from './pk/index.ts';
-export {
-  type Ask,
-  type PairResult,
-  type PkEvent,
-  pkFileNames,
+  pkNeeds,
   type PkOptions,
   type PkResults,
   type PkRun,

@@ -1,6 +1,5 @@
 /** `fettle pk`: systems compete on the same questions, a judge decides, and the figures say what that proves. */
-import type { FettleConfig } from '../../config/index.ts';
-import { type PkResults, runPk } from '../../eval/index.ts';
+import { pkNeeds, type PkResults, runPk } from '../../eval/index.ts';
 import { pkTexts } from '../../messages/pk.ts';
 import { formatCount } from '../../util/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
@@ -8,13 +7,6 @@ import { openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
 import { ProgressLine } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
-
-const requires = (config: FettleConfig): ('systems' | 'judge' | 'references' | 'output_dir')[] => [
-  'systems',
-  'judge',
-  ...(config.pk_form === 'aspects' ? (['references'] as const) : []),
-  'output_dir',
-];
 
 /** Ctrl-C: the first lets no further question out, the second ends the command. */
 function stopOnInterrupt(
@@ -62,10 +54,10 @@ export const command: Command = {
     'nothing is paid twice. docs/pk.md explains the forms and how to read the result.',
     '',
     'Example:',
-    '  fettle pk examples/pk-answers.yaml judge.base_url=http://127.0.0.1:8000/v1 judge.model=my-judge',
+    '  fettle pk examples/pk.yaml judge.base_url=http://127.0.0.1:8000/v1 judge.model=my-judge',
   ],
   async run(context) {
-    const { config } = await openCommandConfig(context, requires);
+    const { config } = await openCommandConfig(context, pkNeeds);
     const json = context.options['json'] === true;
     const people = json ? context.err : context.out;
     const progress = new ProgressLine(people);

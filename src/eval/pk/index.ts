@@ -1,3 +1,3 @@
 export type { Ask, Respond } from './participant.ts';
 export type { PairResult, PkResults } from './results.ts';
-export { type PkEvent, pkFileNames, type PkOptions, type PkRun, runPk } from './run.ts';
+export { type PkEvent, pkFileNames, pkNeeds, type PkOptions, type PkRun, runPk } from './run.ts';

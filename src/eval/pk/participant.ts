@@ -21,6 +21,7 @@ import {
   type Spending,
 } from '../../endpoint/index.ts';
 import { openGenerator } from '../../generate/index.ts';
+import { withLocalModels } from '../../hub/index.ts';
 import { hashNamedFiles } from '../../run/index.ts';
 
 /** The settings of one system or of the judge, as the configuration has them. */
@@ -212,10 +213,18 @@ async function contentOf(folder: string): Promise<string> {
 
 async function fromModel(name: string, settings: ParticipantSettings, around: Surroundings): Promise<Participant> {
   const { config } = around;
-  const folder = settings.model_name_or_path ?? config.model_name_or_path;
-  if (folder === undefined) throw new ConfigError('pk-model-missing', { name });
+  const named = settings.model_name_or_path ?? config.model_name_or_path;
+  if (named === undefined) throw new ConfigError('pk-model-missing', { name });
   const isOwn = settings.model_name_or_path !== undefined || settings.adapter_name_or_path !== undefined;
-  const adapters = isOwn ? (settings.adapter_name_or_path ?? []) : config.adapter_name_or_path;
+  const local = await withLocalModels(
+    {
+      ...config,
+      model_name_or_path: named,
+      adapter_name_or_path: isOwn ? (settings.adapter_name_or_path ?? []) : config.adapter_name_or_path,
+    },
+    around.endpoint?.env === undefined ? {} : { env: around.endpoint.env },
+  );
+  const [folder, adapters] = [local.model_name_or_path, local.adapter_name_or_path];
   const template = settings.template ?? config.template;
   const contents = await Promise.all([folder, ...adapters].map(contentOf));
   // The same settings give the same text; which model it is, its files say.
@@ -223,9 +232,7 @@ async function fromModel(name: string, settings: ParticipantSettings, around: Su
   let generator: ReturnType<typeof openGenerator> | undefined;
   const open = async (ask: Ask): ReturnType<typeof openGenerator> =>
     openGenerator({
-      ...config,
-      model_name_or_path: folder,
-      adapter_name_or_path: [...adapters],
+      ...local,
       template,
       do_sample: ask.temperature > 0,
       temperature: ask.temperature,
@@ -234,7 +241,7 @@ async function fromModel(name: string, settings: ParticipantSettings, around: Su
       seed: ask.seed ?? config.seed,
     });
   return journaled(
-    { name, kind: 'model', title: [folder, ...adapters].join(' + '), atOnce: answersInBatch },
+    { name, kind: 'model', title: [named, ...adapters].join(' + '), atOnce: answersInBatch },
     settings.system,
     identity,
     around,

@@ -1,5 +1,5 @@
 /** From decisions to what `pk_results.json` holds: comparisons, groups, strengths, the audit, and what must be known of them. */
-import { bootstrapInterval, bootstrapMean, type Interval } from '../intervals.ts';
+import { bootstrapInterval, type Interval } from '../intervals.ts';
 import type { Spending } from '../../endpoint/index.ts';
 import { type FindingFields, findingText } from '../../messages/pk.ts';
 import { auditLength, type LengthAudit, type OrderAudit } from './audit.ts';
@@ -243,9 +243,25 @@ function findingsOf(input: ResultInput, pairs: readonly PairResult[]): FindingFi
   return found;
 }
 
-/** The mean of numbers of one system by question, with its bootstrap. */
-export function meanOf(system: string, values: readonly number[], seed: number): SystemMean {
-  const n = values.length;
+/**
+ * The mean of the numbers of one system, with its bootstrap over questions, as the numbers of one question hang together.
+ * @param groups the numbers of each question
+ */
+export function meanOf(system: string, groups: readonly (readonly number[])[], seed: number): SystemMean {
+  const sums = groups.map((values) => values.reduce((sum, value) => sum + value, 0));
+  const over = (indices: Iterable<number>): { sum: number; n: number } => {
+    let [sum, n] = [0, 0];
+    for (const index of indices) {
+      sum += sums[index]!;
+      n += groups[index]!.length;
+    }
+    return { sum, n };
+  };
+  const { sum, n } = over(groups.keys());
   if (n === 0) return { system, mean: null, ci: null, n };
-  return { system, mean: values.reduce((sum, value) => sum + value, 0) / n, ci: bootstrapMean(values, { seed }), n };
+  const ratio = (indices: Uint32Array): number => {
+    const { sum: drawn, n: count } = over(indices);
+    return drawn / count;
+  };
+  return { system, mean: sum / n, ci: bootstrapInterval(groups.length, ratio, { seed }), n };
 }

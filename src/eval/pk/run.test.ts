@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -235,6 +235,33 @@ describe('MT-Bench', () => {
       { name: 'turn 2', wins: 1, ties: 0, losses: 1 },
     ]);
   });
+
+  const shared = join(import.meta.dirname, '../../../../shared/data/eval/mt_bench');
+  test.skipIf(!existsSync(shared))(
+    "FastChat's own files: 80 questions, 30 of them beside a reference (needs ../shared/data)",
+    async () => {
+      const prompts: string[] = [];
+      const { results } = await runPk(
+        config({
+          questions: join(shared, 'question.jsonl'),
+          references: join(shared, 'reference_answer_gpt-4.jsonl'),
+          systems: { f: {}, g: {} },
+          judge: {},
+        }),
+        {
+          systems: { f: () => 'long answer', g: () => 'short' },
+          judge: ({ messages }) => {
+            prompts.push(messages.at(-1)!.content);
+            return /Assistant A(?:'s Answer\]|:)\n+long/.test(messages.at(-1)!.content) ? '[[A]]' : '[[B]]';
+          },
+        },
+      );
+      expect(results).toMatchObject({ n: 80, wins: 80, order_agreement: 1 });
+      expect(prompts).toHaveLength(320);
+      expect(prompts.filter((text) => text.includes('The Start of Reference Answer'))).toHaveLength(120);
+      expect(results.groups).toHaveLength(10);
+    },
+  );
 
   test('in the form of scores each answer is rated once; a tenth of a point is a tie', async () => {
     const ratings: Record<string, string> = { 'x 1': '[[8]]', 'y 1': '[[7.9]]', 'x 2': 'Rating: [3]', 'y 2': '[[9]]' };

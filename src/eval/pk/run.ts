@@ -55,6 +55,11 @@ export const pkFileNames = {
   page: 'pk.html',
 } as const;
 
+/** The keys that a comparison cannot do without. */
+export function pkNeeds(config: FettleConfig): ('systems' | 'judge' | 'references' | 'output_dir')[] {
+  return ['systems', 'judge', ...(config.pk_form === 'aspects' ? (['references'] as const) : []), 'output_dir'];
+}
+
 /** Everything that was read before anybody is asked. */
 interface Material {
   readonly questions: readonly Question[];
@@ -172,6 +177,13 @@ interface Judged {
   readonly pieces: Pick<JudgedPieces, 'games' | 'ratings' | 'checks'>;
 }
 
+/** Numbers by their key, in the order of the keys' first occurrence. */
+function byKey(pairs: readonly (readonly [string, number])[]): number[][] {
+  const groups = new Map<string, number[]>();
+  for (const [key, value] of pairs) groups.set(key, [...(groups.get(key) ?? []), value]);
+  return [...groups.values()];
+}
+
 async function judgeAll(task: JudgeTask, config: FettleConfig, material: Material): Promise<Judged> {
   const nothing = { games: [], ratings: [], checks: [] };
   const names = [...task.systems.keys()];
@@ -190,8 +202,12 @@ async function judgeAll(task: JudgeTask, config: FettleConfig, material: Materia
   }
   if (config.pk_form === 'score') {
     const ratings = await rateAnswers(task, material.references);
-    const of = (name: string): number[] =>
-      ratings.flatMap(({ system, rating }) => (system === name && rating !== null ? [rating] : []));
+    const of = (name: string): number[][] =>
+      byKey(
+        ratings.flatMap(({ system, question, rating }) =>
+          system === name && rating !== null ? [[question, rating]] : [],
+        ),
+      );
     return {
       decisions: decideRatings(task, ratings),
       order: null,
@@ -203,8 +219,12 @@ async function judgeAll(task: JudgeTask, config: FettleConfig, material: Materia
   }
   const { aspects, empty_item: emptyItem, split_reviews: split } = config;
   const found = await comparePoints(task, material.human, { aspects, emptyItem, splitByJudge: split === 'judge' });
-  const of = (name: string): number[] =>
-    found.checks.flatMap(({ system, confirmed }) => (system === name ? [confirmed ? 1 : 0] : []));
+  const of = (name: string): number[][] =>
+    byKey(
+      found.checks.flatMap(({ system, question, confirmed }) =>
+        system === name ? [[question, confirmed ? 1 : 0]] : [],
+      ),
+    );
   return {
     decisions: found.decisions,
     groups: found.byAspect,
