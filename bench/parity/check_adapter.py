@@ -15,6 +15,8 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from experts import count_of, split_all
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--base", required=True)
 parser.add_argument("--adapter", required=True)
@@ -38,7 +40,8 @@ def logits(model):
 base = logits(load(options.base))
 model = peft.PeftModel.from_pretrained(load(options.base), options.adapter).eval()
 written = set(safe_open(f"{options.adapter}/adapter_model.safetensors", "pt").keys())
-expected = set(peft.get_peft_model_state_dict(model))
+# PEFT holds the experts of a layer together; files have them one by one
+expected = set(split_all(model.config.model_type, peft.get_peft_model_state_dict(model), count_of(model.config)))
 adapted = logits(model)
 merged = logits(model.merge_and_unload())
 result = {

@@ -59,6 +59,16 @@ async function readExpected(file: string): Promise<Expected> {
   return expected;
 }
 
+/**
+ * Adapters that PEFT 0.21 on transformers 5 cannot take: of families that transformers has no class for, of Qwen 2's experts
+ * (their names are not converted), and of layers without experts beside layers with (their modules are taken for experts).
+ * transformers 5 does not load the tiny Gemma 2 that we write: it wants 3.0 in its config where JavaScript writes 3.
+ */
+function unknownToPeft({ case: name, legacyConfig }: ParityGolden): boolean {
+  const types = ['internlm2', 'baichuan', 'chatglm', 'qwen2_moe', 'gemma2'];
+  return types.includes(String(legacyConfig['model_type'])) || name === 'qwen3-moe-sparse';
+}
+
 /** Greatest relative difference over the tensors that stand under `prefix`. */
 function worst(expected: Expected, prefix: string, actual: ReadonlyMap<string, Float32Array>): number {
   const names = [...expected.keys()].filter((name) => name.startsWith(prefix));
@@ -71,7 +81,7 @@ function worst(expected: Expected, prefix: string, actual: ReadonlyMap<string, F
 }
 
 async function compareCase(golden: ParityGolden, expected: Expected, work: string): Promise<Row[]> {
-  const opened = await openTinyModel(golden, golden.config);
+  const opened = await openTinyModel(golden, golden.legacyConfig);
   const rows = toSequences(golden.rows);
   try {
     const logits = await batchLogits(opened, frozenMethod(opened.stored), rows, {}, testCompileOptions);
@@ -101,14 +111,16 @@ async function compareCase(golden: ParityGolden, expected: Expected, work: strin
           logits: logitsDifference,
           gradients: worst(expected, `${key}.gradient.`, tensors('gradient')),
         };
-        if (!training) return row;
-        const { losses } = await trainAsRecorded(engine, golden, adapter ? undefined : decaysInFullTuning);
-        const trained: Row = {
-          ...row,
-          losses: largestDifference(losses, training.losses),
-          final: worst(expected, `${key}.final.`, tensors('data')),
-        };
-        if (!adapter) return trained;
+        let trained = row;
+        if (training) {
+          const { losses } = await trainAsRecorded(engine, golden, adapter ? undefined : decaysInFullTuning);
+          trained = {
+            ...row,
+            losses: largestDifference(losses, training.losses),
+            final: worst(expected, `${key}.final.`, tensors('data')),
+          };
+        }
+        if (!adapter || unknownToPeft(golden)) return trained;
         const folder = join(work, `${golden.case}-${key}`);
         const { r, lora_alpha, use_rslora } = golden.lora;
         const adapted = method.trainables.filter(({ name }) => name.endsWith('.lora_A.weight'));
@@ -125,6 +137,7 @@ async function compareCase(golden: ParityGolden, expected: Expected, work: strin
             dropout: 0,
             targetModules: shortNames(modules),
             useRslora: use_rslora ?? false,
+            fanInFanOut: golden.lora.fan_in_fan_out ?? false,
             baseModel: opened.folder,
             modulesToSave: adapter.modulesToSave ?? [],
             trainableTokens: adapter.tokens ? { embed_tokens: adapter.tokens } : {},

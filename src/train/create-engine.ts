@@ -285,12 +285,14 @@ async function saveAdapter(
   continued: FittedAdapter | undefined,
   newIds: readonly number[],
 ): Promise<void> {
+  const hasExperts = targetNames(config, { model }).some(({ group }) => group !== undefined);
   const peft =
     continued?.config ??
     newPeftConfig({
       rank: config.lora_rank,
       alpha: config.lora_alpha,
-      dropout: config.lora_dropout,
+      // PEFT refuses to load adapters of experts with another one
+      dropout: hasExperts ? 0 : config.lora_dropout,
       targetModules: peftTargets(config, model),
       modulesToSave: config.additional_target,
       useRslora: config.use_rslora,

@@ -52,6 +52,7 @@ export interface ParityGolden {
     readonly lora_alpha: number;
     readonly target_modules: string | readonly string[];
     readonly use_rslora?: boolean;
+    readonly fan_in_fan_out?: boolean;
     readonly logitsOfLastRow: string;
   };
   readonly full: GoldenGradients<TensorDigest>;
