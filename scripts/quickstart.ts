@@ -114,6 +114,9 @@ async function main(): Promise<void> {
   console.log('Task: name the feeling of a small review in one word: positive, negative, mixed or neutral.');
   const before = await measure(rows, false);
   say('before', before.right, rows.length);
+  console.log(
+    'The base model knows small talk only: nobody has taught it this task, so it answers in words of its own.',
+  );
   console.log(`\nTraining: npx fettle train ${folder}/train.yaml`);
   await runProgram(process.execPath, ['dist/cli/main.js', 'train', `${folder}/train.yaml`]);
 

@@ -306,7 +306,7 @@ describe('errors', () => {
       'train.yaml:3:19: interleave_probs must have one number for each of dataset, got 1 for 2',
     ],
     ['- a', 'train.yaml:1:1: a configuration must be a mapping of keys to values, got a list'],
-    ['a: [1,\nb', 'train.yaml:2:1: flow sequence in block collection must be sufficiently indented and end with a ]'],
+    ['a: [1,\nb', 'train.yaml:2:1: a quote or bracket that is opened must be closed, got "b"'],
     [`a: ${'['.repeat(100_000)}`, 'train.yaml:1:68: values must be nested at most 64 deep, got more'],
     [
       `seed:\n${'- '.repeat(20_000)}1`,
@@ -418,4 +418,19 @@ describe('own templates', () => {
     expect(problems(`template: ${broken}`)).toEqual([`${broken}:2:1: key "user" must stand once, got it twice`]);
     expect(problems(`template: ${wrong}`)).toEqual(['train.yaml:1:11: unknown key "template.usr"']);
   });
+});
+
+test('broken YAML is told in words of our own', () => {
+  const told = (text: string) => problems(text).map((line) => line.replace('train.yaml:', ''));
+  expect(told('a: {b: 1\n')).toEqual([
+    '2:1: a quote or bracket that is opened must be closed, got the end of the file',
+  ]);
+  expect(told('a: "b\n')).toEqual(['2:1: a quote or bracket that is opened must be closed, got the end of the file']);
+  expect(told('a: 1\n b: 2\n')).toEqual([
+    '1:4: a line must be one "key: value"; a value that holds ": " or a line break must be in quotes, got "1"',
+  ]);
+  expect(told('\ta: 1\n')).toEqual(['1:1: lines must be indented with blanks, not tabs, got "a: 1"']);
+  expect(told('a: @x\n')).toEqual(['1:4: a value that begins with @ or ` must be in quotes, got "@x"']);
+  expect(told('a: 1\n---\nb: 2\n')).toEqual(['2:1: a configuration must be one document, got "---"']);
+  expect(told('seed: *x\n')).toEqual(['1:7: an alias (*name) must stand behind its anchor (&name), got "*x"']);
 });

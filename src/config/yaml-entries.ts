@@ -1,6 +1,6 @@
 /** A YAML or JSON text -> its top-level settings with line and column. JSON is read as the YAML that it is. */
-import { isAlias, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
-import type { ConfigProblem } from '../messages/config.ts';
+import { type ErrorCode, isAlias, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { ConfigProblem, SyntaxFault } from '../messages/config.ts';
 import type { Entry } from './entry.ts';
 
 /** Aliases may repeat values, but not blow a small file up into gigabytes: no configuration needs more than a few. */
@@ -15,7 +15,7 @@ export interface ParsedEntries {
 /** Deepest nesting of brackets; the parser is recursive and a hostile file would exhaust its stack. */
 const MAX_DEPTH = 64;
 
-/** Most syntax errors that are told: one mistake makes the parser stumble over much that follows. */
+/** Most lines with syntax errors that are told: one mistake makes the parser stumble over much that follows. */
 const MAX_SYNTAX_ERRORS = 3;
 
 /** Offset of the first bracket that is nested too deeply, quotes and comments not considered; -1 where there is none. */
@@ -37,10 +37,37 @@ function nodeKind(node: unknown): string {
   return typeof node === 'object' ? 'a mapping' : `the ${typeof node} ${JSON.stringify(node)}`;
 }
 
-/** The first line of a parser's message, without its own position and code frame. */
-function reasonOf(message: string): string {
-  const line = message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
-  return line.charAt(0).toLowerCase() + line.slice(1);
+/** The parser's codes in our words. */
+const faults: Readonly<Partial<Record<ErrorCode, SyntaxFault>>> = {
+  BAD_INDENT: 'indentation',
+  MISSING_CHAR: 'not-closed',
+  BLOCK_AS_IMPLICIT_KEY: 'key-value',
+  BLOCK_IN_FLOW: 'key-value',
+  KEY_OVER_1024_CHARS: 'key-value',
+  MULTILINE_IMPLICIT_KEY: 'key-value',
+  TAB_AS_INDENT: 'tab',
+  BAD_SCALAR_START: 'reserved-start',
+  MULTIPLE_DOCS: 'one-document',
+  ALIAS_PROPS: 'alias',
+  BAD_ALIAS: 'alias',
+  BAD_DQ_ESCAPE: 'escape',
+};
+
+/** A bracket that is never closed is told as wrong indentation. */
+function faultOf({ code, message }: { readonly code: ErrorCode; readonly message: string }): SyntaxFault {
+  return code === 'BAD_INDENT' && /and end with a/.test(message) ? 'not-closed' : (faults[code] ?? 'yaml');
+}
+
+/** Longest piece of a line that an error shows. */
+const MAX_SHOWN = 60;
+
+/** The line at an offset, from the offset on where something stands there. */
+function lineAt(text: string, offset: number): string {
+  const end = text.indexOf('\n', offset);
+  const rest = text.slice(offset, end < 0 ? undefined : end).trim();
+  const start = text.lastIndexOf('\n', offset - 1) + 1;
+  const line = rest === '' ? text.slice(start, offset).trim() : rest;
+  return line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN)}...` : line;
 }
 
 /** Reads the settings of one document. `file` is named in every place. */
@@ -67,15 +94,22 @@ export function parseEntries(text: string, file: string): ParsedEntries {
     return { entries: [], problems: [{ code: 'config-too-deep', fields: { where, maxDepth: MAX_DEPTH } }] };
   }
   const problems: ConfigProblem[] = [];
-  let syntaxErrors = 0;
+  const toldLines = new Set<number>();
   for (const error of document.errors) {
-    if (error.code !== 'DUPLICATE_KEY' && ++syntaxErrors > MAX_SYNTAX_ERRORS) continue;
+    const { line } = lines.linePos(error.pos[0]);
+    if (error.code !== 'DUPLICATE_KEY') {
+      if (toldLines.has(line) || toldLines.size === MAX_SYNTAX_ERRORS) continue;
+      toldLines.add(line);
+    }
     const where = place(error.pos[0]);
     const key = /^[^\s:]+/.exec(text.slice(error.pos[0]))?.[0] ?? '';
     problems.push(
       error.code === 'DUPLICATE_KEY'
         ? { code: 'duplicate-key', fields: { where, key: key.replace(/^["']|["']$/g, '') } }
-        : { code: 'config-syntax', fields: { where, reason: reasonOf(error.message) } },
+        : {
+            code: 'config-syntax',
+            fields: { where, fault: faultOf(error), actual: lineAt(text, error.pos[0]) },
+          },
     );
   }
   if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) return { entries: [], problems };
@@ -100,9 +134,9 @@ export function parseEntries(text: string, file: string): ParsedEntries {
       value = node === null ? null : node.toJS(document, { maxAliasCount: MAX_ALIASES });
     } catch (error) {
       problems.push(
-        error instanceof ReferenceError
+        error instanceof ReferenceError && !/unresolved/i.test(error.message)
           ? { code: 'too-many-aliases', fields: { where, maxAliases: MAX_ALIASES } }
-          : { code: 'config-syntax', fields: { where, reason: reasonOf(String(error)) } },
+          : { code: 'config-syntax', fields: { where, fault: 'alias', actual: lineAt(text, node?.range[0] ?? 0) } },
       );
       continue;
     }

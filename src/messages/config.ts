@@ -27,7 +27,8 @@ const ruleTexts: Readonly<Record<string, string>> = {
   'four-or-eight': '4 or 8',
   'unset-or-positive': '-1 (not set) or a whole number from 1 on',
   'two-systems': 'a mapping of two names or more',
-  'system-names': 'a mapping whose names begin with a letter, hold letters, digits, ".", "-" and "_" only, and are not "judge"',
+  'system-names':
+    'a mapping whose names begin with a letter, hold letters, digits, ".", "-" and "_" only, and are not "judge"',
 };
 
 const listItems: Readonly<Record<string, string>> = { integer: 'whole numbers', number: 'numbers' };
@@ -77,6 +78,21 @@ export function requirementText(r: ValueRequirement): string {
 
 const didYouMean = (suggestion: string | undefined): string => (suggestion ? `. Did you mean "${suggestion}"?` : '');
 
+/** What is wrong with the syntax of a file, by what it must be. */
+const syntaxTexts = {
+  indentation: 'keys of one mapping must begin in one column, and values stand behind them or further in',
+  'not-closed': 'a quote or bracket that is opened must be closed',
+  'key-value': 'a line must be one "key: value"; a value that holds ": " or a line break must be in quotes',
+  tab: 'lines must be indented with blanks, not tabs',
+  'reserved-start': 'a value that begins with @ or ` must be in quotes',
+  'one-document': 'a configuration must be one document',
+  alias: 'an alias (*name) must stand behind its anchor (&name)',
+  escape: 'in double quotes a backslash must begin an escape: write \\\\, or use single quotes',
+  yaml: 'the file must be YAML or JSON',
+} as const;
+/** A fault of syntax. */
+export type SyntaxFault = keyof typeof syntaxTexts;
+
 /** One wrong setting each; `where` is `FILE:LINE:COLUMN`, `command line: key=value` or a name for options of the API. */
 const problemTexts = {
   'unknown-key': (f: { where: string; key: string; suggestion?: string | undefined }) =>
@@ -91,7 +107,8 @@ const problemTexts = {
   'refused-setting': (f: { where: string; key: string; actual: string; remedy: string }) =>
     `${f.where}: ${f.key}: ${f.actual} is not supported yet. ${f.remedy}`,
   'duplicate-key': (f: { where: string; key: string }) => `${f.where}: key "${f.key}" must stand once, got it twice`,
-  'config-syntax': (f: { where: string; reason: string }) => `${f.where}: ${f.reason}`,
+  'config-syntax': (f: { where: string; fault: SyntaxFault; actual: string }) =>
+    `${f.where}: ${syntaxTexts[f.fault]}, got ${f.actual === '' ? 'the end of the file' : JSON.stringify(f.actual)}`,
   'config-not-a-mapping': (f: { where: string; actual: string }) =>
     `${f.where}: a configuration must be a mapping of keys to values, got ${f.actual}`,
   'config-unreadable': (f: { where: string; reason: string }) =>

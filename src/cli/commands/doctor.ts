@@ -28,6 +28,8 @@ interface RuntimeReport {
   readonly loads: boolean;
   readonly version?: string;
   readonly backends?: readonly string[];
+  /** Those of the backends whose libraries do not stand beside the runtime: they cannot be used. */
+  readonly backends_without_library?: readonly string[];
   readonly reason?: string;
 }
 
@@ -86,10 +88,19 @@ async function runtimeReport(): Promise<RuntimeReport> {
   try {
     const { describeRuntime } = await import('../../runtime/index.ts');
     const { version, backends } = describeRuntime();
-    return { loads: true, version, backends: backends.map(({ name }) => name) };
+    return {
+      loads: true,
+      version,
+      backends: backends.map(({ name }) => name),
+      backends_without_library: backends.filter(({ hasLibrary }) => !hasLibrary).map(({ name }) => name),
+    };
   } catch (error) {
     return { loads: false, reason: (error instanceof Error ? error.message : String(error)).split('\n')[0]! };
   }
+}
+
+function backendList({ backends = [], backends_without_library: missing = [] }: RuntimeReport): string {
+  return backends.map((name) => (missing.includes(name) ? doctorTexts.noLibrary(name) : name)).join(', ');
 }
 
 export const command: Command = {
@@ -130,7 +141,7 @@ export const command: Command = {
       [
         doctorTexts.runtime,
         runtime.loads
-          ? `${out.style('green', runtime.version ?? '')} (${runtime.backends?.join(', ') ?? ''})`
+          ? `${out.style('green', runtime.version ?? '')} (${backendList(runtime)})`
           : out.style('red', doctorTexts.notLoadable(runtime.reason ?? '')),
       ],
     ]);
