@@ -8,6 +8,8 @@ import { type MarkedPart, markDifferences } from './text-difference.ts';
 
 /** Rows beyond this many stand in comparison.jsonl only: a browser cannot show them well. */
 const mostRows = 1000;
+/** Pixels of a confusion matrix: two stand side by side. */
+const matrixWidth = 580;
 /** Longer texts are cut on the page; the files hold them whole. */
 const mostCharacters = 4000;
 
@@ -109,7 +111,7 @@ async function pictures({ systems }: Comparison): Promise<string> {
   });
   const matrices: string[] = [];
   for (const { name, scores } of systems) {
-    if (scores.labels !== undefined) matrices.push(await confusionSvg(scores.labels, name));
+    if (scores.labels !== undefined) matrices.push(await confusionSvg(scores.labels, name, matrixWidth));
   }
   return `${overview}<div class="charts">${matrices.join('\n')}</div>`;
 }

@@ -4,12 +4,13 @@ import { writePicture } from './picture-files.ts';
 import type { LabelScores } from './scores.ts';
 
 /** Draws the matrix as SVG; the column of unmapped answers stands only where there are any. */
-export async function confusionSvg(scores: LabelScores, title: string): Promise<string> {
+export async function confusionSvg(scores: LabelScores, title: string, width?: number): Promise<string> {
   const { matrixChart } = await import('../charts/index.ts');
   const { labels, confusion, unmapped } = scores;
   const columns = unmapped > 0 ? [...labels, evalTexts.unmapped] : labels;
   return matrixChart({
     title,
+    width,
     subtitle: evalTexts.accuracy(scores.accuracy, scores.accuracyInterval, scores.n, unmapped),
     rows: labels,
     columns,
