@@ -11,7 +11,21 @@ import {
   loadConfig,
 } from './config/index.ts';
 import { type DataPlan, openTextTools, prepareTrainingData, withModelLength } from './data/index.ts';
-import { type PkOptions, pkNeeds, type PkRun, runPk } from './eval/index.ts';
+import {
+  type PkOptions,
+  pkNeeds,
+  type PkRun,
+  runPk,
+  compare as compareFromConfig,
+  type CompareEnd,
+  type CompareEvent,
+  type AskEvent,
+  predict as predictFromConfig,
+  type PredictEnd,
+  runTask,
+  type TaskProgress,
+  type TaskResult,
+} from './eval/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
 import { withLocalModels } from './hub/index.ts';
@@ -94,4 +108,29 @@ export async function pk(config: ConfigLike, options: PkOptions = {}): Promise<P
     pkNeeds(checked).filter((key) => key !== 'judge' || options.judge === undefined);
   const { config: checked } = isLoaded(config) ? config : configFromOptions(config, { requires: needs, command: 'pk' });
   return runPk(await withLocalModels(checked), options);
+}
+
+/** How long work is followed and ended. */
+export interface FollowOptions<E> {
+  readonly onEvent?: (event: E) => void;
+  /** Ends it; what was answered is kept, and the same call goes on. */
+  readonly signal?: AbortSignal;
+}
+
+/** Answers the rows of a data set and compares with the right answers: `fettle predict`. */
+export async function predict(config: ConfigLike, options: FollowOptions<AskEvent> = {}): Promise<PredictEnd> {
+  return predictFromConfig(await withLocalModels(loaded(config).config), options);
+}
+
+/** Compares models on the same rows: `fettle compare`. */
+export async function compare(config: ConfigLike, options: FollowOptions<CompareEvent> = {}): Promise<CompareEnd> {
+  return compareFromConfig(await withLocalModels(loaded(config).config), options);
+}
+
+/** Runs a task such as MMLU: `fettle eval`. */
+export async function evaluate(
+  config: ConfigLike,
+  options: { readonly onProgress?: TaskProgress } = {},
+): Promise<TaskResult> {
+  return runTask(await withLocalModels(loaded(config).config), options);
 }

@@ -1,11 +1,14 @@
 export {
+  compare,
   type ConfigLike,
   defineConfig,
+  evaluate,
   exportModel,
   openGenerator,
   pk,
   planData,
   planTraining,
+  predict,
   readConfig,
   train,
 } from './api.ts';
@@ -21,6 +24,17 @@ export {
   ShapeError,
   UnsupportedError,
 } from './errors.ts';
+export { registerMetric } from './eval/index.ts';
+export type {
+  AskEvent,
+  CompareEnd,
+  CompareEvent,
+  PredictEnd,
+  RowMetric,
+  ScoredAnswer,
+  Scores,
+  TaskResult,
+} from './eval/index.ts';
 export type { Ask, PairResult, PkEvent, PkOptions, PkResults, PkRun, Respond } from './eval/index.ts';
 export type { ExportModelOptions, ExportResult } from './export/index.ts';
 export { convertLlama2c, type ConvertLlama2cOptions } from './export/index.ts';
