@@ -4,3 +4,4 @@ export type { IntegerForm } from './integer-weights.ts';
 export { type ModelFolder, openModelFolder, openWeights, withVocabularyRows } from './model-folder.ts';
 export { codeSources, type OnCodes, type StreamedWeight } from './quantized-cache.ts';
 export { type Quantization, quantizationOf, type QuantizationSettings } from './quantization.ts';
+export { quantizationError } from './quantization-error.ts';

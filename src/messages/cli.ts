@@ -115,8 +115,8 @@ export const trainTexts = {
 
 /** Words of an export. */
 export const exportTexts = {
-  quantizedBase: (bits: number): string =>
-    `The adapter was trained on weights in ${bits} bits and is merged into the full-precision ones, so that the merged model answers a little otherwise than the trained one. What that costs: compare eval_loss of both (do_eval: true, with and without quantization_bit: ${bits})`,
+  quantizedBase: (bits: number, percent: string): string =>
+    `The adapter was trained on weights in ${bits} bits and is merged into the full-precision ones, which differ from those by ${percent} % of their size: the merged model answers a little otherwise than the trained one (compare eval_loss with and without quantization_bit: ${bits})`,
   progress: (tensor: string) => `writing ${tensor}`,
   done: (folder: string, parameters: string, size: string, files: number) =>
     `${folder}: ${parameters} parameters, ${size}, ${files} files`,

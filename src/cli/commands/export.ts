@@ -1,7 +1,7 @@
 /** `fettle export`: adapters are merged into the base model, which is written to `export_dir`. */
-import { exportModel, type ExportModelOptions } from '../../export/index.ts';
+import { exportModel, type ExportModelOptions, quantizedBase } from '../../export/index.ts';
 import { exportTexts } from '../../messages/cli.ts';
-import { formatBytes, formatCount } from '../../util/index.ts';
+import { formatBytes, formatCount, formatNumber } from '../../util/index.ts';
 import { configUsage, jsonFlag, type Command } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
 import { ProgressLine } from '../progress.ts';
@@ -35,9 +35,8 @@ export const command: Command = {
       onProgress: ({ tensor, bytesWritten, totalBytes }) =>
         progress.show(bytesWritten / totalBytes, exportTexts.progress(tensor)),
     }).finally(() => progress.clear());
-    const { quantization_bit: bits } = config;
-    const quantized =
-      bits === undefined || config.adapter_name_or_path.length === 0 ? [] : [exportTexts.quantizedBase(bits)];
+    const base = await quantizedBase(config.model_name_or_path!, config.adapter_name_or_path, config);
+    const quantized = base ? [exportTexts.quantizedBase(base.bits, formatNumber(base.relativeError * 100))] : [];
     for (const notice of [...quantized, ...result.notices]) context.err.line(context.err.style('yellow', notice));
     if (json) {
       const { folder, files, parameters, totalBytes, changedTensors } = result;
