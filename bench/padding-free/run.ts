@@ -74,6 +74,7 @@ const byLength = chosen.toSorted((a, b) => a.ids.length - b.ids.length);
 const warmUp = toBatches(byLength.slice(-batchSize))[0]!;
 const grouped = toBatches(byLength);
 const lengths = chosen.map((row) => row.ids.length);
+const longest = Math.max(...lengths);
 const padded = batches.reduce((sum, { ids }) => sum + batchSize * Math.max(...ids.map((row) => row.length)), 0);
 const useful = lengths.reduce((sum, length) => sum + length, 0);
 
@@ -83,7 +84,7 @@ const machine = describeMachine();
 const sample = {
   rows: count,
   medianLength: median(lengths),
-  longest: Math.max(...lengths),
+  longest,
   usefulTokens: useful,
   paddedTokens: padded,
 };
@@ -91,7 +92,11 @@ const comparisons: Comparison[] = [];
 for (const variant of options.variants.split(',') as PeerVariant[]) {
   for (const [name, ourBatches] of [['', batches] as const, [' grouped by length', grouped] as const]) {
     process.stderr.write(`padding-free${name} against torch ${variant}\n`);
-    const ours = await StepProcess.start(`fettle${name}`, ourCommand(ourScript, model, 'whole'), ourEnvironment);
+    const ours = await StepProcess.start(
+      `fettle${name}`,
+      ourCommand(ourScript, model, 'whole', ['--longest', String(longest)]),
+      ourEnvironment,
+    );
     const theirs = await StepProcess.start(`torch ${variant}`, peerCommand(options.python, model, variant));
     try {
       comparisons.push(await alternate(ours, theirs, warmUp, batches, ourBatches));

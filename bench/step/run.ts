@@ -58,7 +58,12 @@ function randomBatch(number: number): Batch {
 const model = await benchModel(shape, options.dtype as 'F32' | 'BF16', options.cache);
 const ourScript = buildOurStep();
 const ourOptions = [
-  ...['--layers-per-segment', options['layers-per-segment'], '--compute', options.compute],
+  '--layers-per-segment',
+  options['layers-per-segment'],
+  '--compute',
+  options.compute,
+  '--longest',
+  String(rows.length),
   ...(options.prepack ? ['--prepack'] : []),
 ];
 const machine = describeMachine();

@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '2' },
     'layers-per-segment': { type: 'string', default: '1' },
     prepack: { type: 'boolean', default: false },
+    longest: { type: 'string' },
     compute: { type: 'string', default: 'float32' },
   },
 });
@@ -40,6 +41,7 @@ const engine = await createGraphEngine(folder, method, {
       ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
       : { kind: 'whole' },
   seed: 1,
+  ...(options.longest === undefined ? {} : { longest: Number(options.longest) }),
 });
 const optimizer = adamw(engine.parameters);
 

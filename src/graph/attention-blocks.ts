@@ -1,4 +1,4 @@
-/** The blocks of `blockAttention`: which queries run together, over which keys, and how many heads at a time. */
+/** The blocks of `causalAttention`: which queries run together, over which keys, and how many heads at a time. */
 
 /** Sizes of blocks; tests choose small ones. */
 export interface BlockSizes {

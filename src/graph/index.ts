@@ -30,9 +30,11 @@ export {
 export {
   add,
   and,
-  blockAttention,
-  blockAttentionGradient,
+  causalAttention,
+  causalAttentionGradient,
   type BlockLayout,
+  type RowLayout,
+  rowStretches,
   cast,
   concat,
   constant,

@@ -2,6 +2,7 @@
  * How much memory a graph needs while it runs, by following its execution: results in order of creation, each with all
  * that it still needs, tensors freed after their last use. This is what onnxruntime does without memory patterns.
  */
+import { rowStretches } from './ops/index.ts';
 import { defaultBlockSizes, headsAtATime } from './attention-blocks.ts';
 import { bytesPerElement } from './dtype.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
@@ -48,13 +49,16 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
     for (const input of new Set(node.inputs.map(storage))) uses.set(input, (uses.get(input) ?? 0) + 1);
   }
   const kept = new Set(outputs.map(storage));
+  const differentiated = new Set(
+    order.flatMap(({ op, inputs }) => (op === 'causalAttentionGradient' ? inputs.slice(-2, -1) : [])),
+  );
   const isLeaf = (node: Node): boolean => node.op === 'input' || node.op === 'weight' || node.op === 'constant';
   let alive = 0;
   let peak = 0;
   const sizes = new Map<Node, number>();
   for (const node of order) {
     if (isLeaf(node) || aliases.has(node.op)) continue;
-    const size = tensorBytes(node, bindings);
+    const size = tensorBytes(node, bindings) + (remembers(node, differentiated) ? rowBytes(node, bindings) : 0);
     const inputs = [...new Set(node.inputs.map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
@@ -74,9 +78,9 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
 /** What an operation of many steps needs beside its result of `size` bytes. */
 function innerBytes(node: Node, size: number, bindings: Bindings): number {
   if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size);
-  if (node.op === 'blockAttention') return attentionBytes(node as Node<'blockAttention'>, bindings);
-  if (node.op === 'blockAttentionGradient') {
-    return attentionGradientBytes(node as Node<'blockAttentionGradient'>, bindings);
+  if (node.op === 'causalAttention') return attentionBytes(node as Node<'causalAttention'>, bindings);
+  if (node.op === 'causalAttentionGradient') {
+    return attentionGradientBytes(node as Node<'causalAttentionGradient'>, bindings);
   }
   if (node.op === 'integerMatmul') return integerBytes(node as Node<'integerMatmul'>, size, bindings);
   if (node.op !== 'quantizedMatmul') return 0;
@@ -128,9 +132,27 @@ function executionOrder(outputs: readonly Node[]): Node[] {
   return order;
 }
 
+/** Attention in rows whose gradient is computed in the same program leaves it what both need. */
+function remembers(node: Node, differentiated: ReadonlySet<Node>): node is Node<'causalAttention'> {
+  const isInRows = node.op === 'causalAttention' && (node as Node<'causalAttention'>).attributes.form === 'rows';
+  return isInRows && differentiated.has(node);
+}
+
+/** Queries, keys and values in rows, and the probabilities of the stretches. */
+function rowBytes({ inputs }: Node<'causalAttention'>, bindings: Bindings): number {
+  const heads = inputs[0]!.shape[1] as number;
+  return inputs.slice(0, 3).reduce((sum, input) => sum + tensorBytes(input, bindings), rowScores(heads, bindings));
+}
+
+/** The part of a square that the stretches compute. */
+function rowScores(heads: number, bindings: Bindings): number {
+  const { B: rows = 1, T: length = 0 } = bindings;
+  return rows * heads * length * length * 4 * ((rowStretches + 1) / (2 * rowStretches));
+}
+
 /** One block of attention: bytes of its scores for the heads of a pass, and of its keys, for those and for all heads. */
 function attentionBlockBytes(
-  { inputs, attributes: { rule } }: Node<'blockAttention' | 'blockAttentionGradient'>,
+  { inputs, attributes: { rule } }: Node<'causalAttention' | 'causalAttentionGradient'>,
   bindings: Bindings,
 ): { readonly scores: number; readonly keys: number; readonly allKeys: number } {
   const [, heads, size] = inputs[0]!.shape as [Dim, number, number];
@@ -147,7 +169,8 @@ function attentionBlockBytes(
 }
 
 /** Keys and values turned round, the blocks' results before they are joined, and one pass: scores before and after the mask. */
-function attentionBytes(node: Node<'blockAttention'>, bindings: Bindings): number {
+function attentionBytes(node: Node<'causalAttention'>, bindings: Bindings): number {
+  if (node.attributes.form === 'rows') return rowBytes(node, bindings) / 2;
   const { scores, keys } = attentionBlockBytes(node, bindings);
   const turned = 2 * tensorBytes(node.inputs[1]!, bindings);
   return Math.max(turned + 2 * scores + 2 * keys, tensorBytes(node, bindings));
@@ -157,9 +180,14 @@ function attentionBytes(node: Node<'blockAttention'>, bindings: Bindings): numbe
  * The three gradients are computed by the loop of the first, and wait as lists for their turn. Of keys and values: both turned
  * round and once more with a column of ones; of a block: the gradients of its keys, what was carried, and their sum.
  */
-function attentionGradientBytes(node: Node<'blockAttentionGradient'>, bindings: Bindings): number {
+function attentionGradientBytes(node: Node<'causalAttentionGradient'>, bindings: Bindings): number {
   const key = tensorBytes(node.inputs[1]!, bindings);
   if (node.attributes.of !== 'q') return key;
+  if (node.attributes.form === 'rows') {
+    // the largest stretch's scores twice, dy with its sums in both layouts
+    const scores = (2 * rowScores(node.inputs[0]!.shape[1] as number, bindings)) / rowStretches;
+    return 2 * scores + 3 * tensorBytes(node, bindings) + 2 * key;
+  }
   const { scores, keys, allKeys } = attentionBlockBytes(node, bindings);
   const inLoop = 3 * key + 4 * scores + 4 * keys + 5 * allKeys;
   return 2 * key + Math.max(inLoop, tensorBytes(node, bindings));

@@ -84,8 +84,13 @@ export interface OpAttributes {
   rotary: NoAttributes;
   crossEntropy: NoAttributes;
   crossEntropyGradient: NoAttributes;
-  blockAttention: { readonly rule: ScoreRule };
-  blockAttentionGradient: { readonly rule: ScoreRule; readonly of: 'q' | 'k' | 'v' };
+  /** Inputs q, k, v and the layout's three; see `ops/causal-attention.ts`. */
+  causalAttention: { readonly rule: ScoreRule; readonly form: 'rows' | 'blocks' };
+  causalAttentionGradient: {
+    readonly rule: ScoreRule;
+    readonly form: 'rows' | 'blocks';
+    readonly of: 'q' | 'k' | 'v';
+  };
   /** Identity; the border between two segments of a segmented plan. */
   cut: { readonly index: number };
 }

@@ -332,20 +332,19 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     build: ([probabilities, labels, dy]) => ops.crossEntropyGradient(probabilities!, labels!, dy!),
     gradient: null,
   },
-  blockAttention: {
-    build: ([q, k, v, blocks, numbers, starts], { rule }) =>
-      ops.blockAttention(q!, k!, v!, { blocks: blocks!, numbers: numbers!, starts: starts! }, rule),
+  causalAttention: {
+    build: (inputs, { rule, form }) => ops.makeAttention(inputs, rule, form),
     gradient: (node, dy, wanted) => {
-      const { rule } = node.attributes;
+      const { rule, form } = node.attributes;
       const parts = (['q', 'k', 'v'] as const).map((of, i) =>
-        wanted[i] ? ops.blockAttentionGradient(node.inputs, node, dy, rule, of) : null,
+        wanted[i] ? ops.causalAttentionGradient(node.inputs, node, dy, rule, form, of) : null,
       );
       return [...parts, null, null, null];
     },
   },
-  blockAttentionGradient: {
-    build: (inputs, { rule, of }) =>
-      ops.blockAttentionGradient(inputs.slice(0, -2), inputs.at(-2)!, inputs.at(-1)!, rule, of),
+  causalAttentionGradient: {
+    build: (inputs, { rule, form, of }) =>
+      ops.causalAttentionGradient(inputs.slice(0, -2), inputs.at(-2)!, inputs.at(-1)!, rule, form, of),
     gradient: null,
   },
   cut: { build: ([a], { index }) => ops.cut(a!, index), gradient: (_node, dy) => [dy] },

@@ -1,7 +1,8 @@
 /**
- * Causal attention over padding-free tokens, f32[N, D], in one of two forms. In blocks (on the CPU): memory linear in the
- * length, nothing computed that no query sees. As a square, of standard operations alone: the tokens are laid out as padded
- * rows [B, T] around the products and gathered back (permuteRows), so padding costs nothing but attention.
+ * Causal attention over padding-free tokens, f32[N, D], in one of three forms. In blocks: memory linear in the length,
+ * nothing computed that no query sees. In rows: for short rows, laid out as padded rows [B, T] around the products and
+ * gathered back, so padding costs nothing but attention. Both are one operation, for the CPU. As a square: the latter of
+ * standard operations alone, for every device.
  */
 import * as g from '../graph/index.ts';
 import { fromHeadRows, type RowLayout, toHeadRows } from './head-rows.ts';
@@ -31,10 +32,11 @@ export function attention(
   layout: RowLayout | g.BlockLayout,
   options: AttentionOptions,
 ): g.Node {
-  return 'blocks' in layout ? g.blockAttention(q, k, v, layout, options) : squareAttention(q, k, v, layout, options);
+  return g.causalAttention(q, k, v, layout, options);
 }
 
-function squareAttention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, options: AttentionOptions): g.Node {
+/** `attention` over padded rows, of standard operations alone. */
+export function squareAttention(q: g.Node, k: g.Node, v: g.Node, layout: RowLayout, options: AttentionOptions): g.Node {
   const rows = toHeadRows(q, k, v, layout);
   const { queries, keys, values, groups, perGroup, size } = rows;
   const scores = g.matmul(queries, keys, { transposeB: true, alpha: options.scale });

@@ -1,15 +1,10 @@
 /** Heads of padding-free tokens as padded rows, and back: the two layouts around the products of attention. */
 import * as g from '../graph/index.ts';
 
-/** How the N tokens of a batch lie in padded rows; B rows of T slots, S = B x T. */
-export interface RowLayout {
-  /** int64[S]: the token of each slot; N where there is none. */
-  readonly slotToken: g.Node;
-  /** int64[N]: the slot of each token. */
-  readonly tokenSlot: g.Node;
-  /** int64[T]: 0 to T - 1. */
-  readonly steps: g.Node;
-}
+export type RowLayout = g.RowLayout;
+
+/** Rows have at least so many slots, so that none of their stretches is empty. */
+export const shortestRow = g.rowStretches;
 
 /** The layout's nodes as inputs of a graph. */
 export function rowLayoutInputs(): RowLayout {

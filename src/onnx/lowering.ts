@@ -2,7 +2,7 @@
  * From operations to ONNX nodes: one row per operation. On the CPU onnxruntime's own operators (com.microsoft) are used
  * where they are faster; on other providers only those of the standard. The choices follow the measurements in NOTES.md.
  */
-import { lowerBlockAttention, lowerBlockAttentionGradient } from './block-attention.ts';
+import { lowerAttention, lowerAttentionGradient } from './causal-attention.ts';
 import { dataTypeCodes } from './proto.ts';
 import { lowerGroupedMatmul, lowerGroupedOuter } from './grouped-product.ts';
 import { lowerIntegerMatmul } from './integer-product.ts';
@@ -165,8 +165,8 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const attributes = { axis: 1n, reduction: 'add' };
     return writer.emit('Mul', [writer.emit('ScatterElements', [probabilities!, labels!, one], attributes), dy!]);
   },
-  blockAttention: lowerBlockAttention,
-  blockAttentionGradient: lowerBlockAttentionGradient,
+  causalAttention: lowerAttention,
+  causalAttentionGradient: lowerAttentionGradient,
   cut: (_node, _writer, [x]) => x!,
 };
 

@@ -18,7 +18,7 @@ export class GraphWriter {
   private readonly names = new Map<Node, string>();
   private readonly constants = new Map<string, string>();
   private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
-  private readonly shared = new Map<string, readonly string[]>();
+  private readonly shared = new Map<string, unknown>();
   private counter = 0;
 
   constructor(provider: Provider, expandsWeights: boolean) {
@@ -82,10 +82,9 @@ export class GraphWriter {
   }
 
   /** What `emit` gives the first time it is called under this key: several operations may share it. */
-  once(key: string, emit: () => readonly string[]): readonly string[] {
-    let values = this.shared.get(key);
-    if (!values) this.shared.set(key, (values = emit()));
-    return values;
+  once<T>(key: string, emit: () => T): T {
+    if (!this.shared.has(key)) this.shared.set(key, emit());
+    return this.shared.get(key) as T;
   }
 
   /** A constant int64 vector (or scalar, with an empty `shape`). */

@@ -190,7 +190,7 @@ const cases: Partial<Record<g.OpName, Case>> = {
     tolerance: 2e-2,
   },
   softmax: { inputs: [[[3, 5], ...real]], build: ([a]) => g.softmax(a!) },
-  blockAttention: {
+  causalAttention: {
     inputs: [
       [[5, 4, 2], ...real],
       [[5, 2, 2], ...real],
@@ -199,7 +199,7 @@ const cases: Partial<Record<g.OpName, Case>> = {
     build: ([q, k, v]) => {
       const blocks = g.constant([0, 2, 0, 1, 2, 4, 0, 2, 4, 5, 4, 2], [3, 4], 'int64');
       const layout = { blocks, numbers: g.constant([0, 1, 2, 3, 4], [5]), starts: g.constant([0, 0, 0, 0, 4], [5]) };
-      return g.blockAttention(q!, k!, v!, layout, {
+      return g.causalAttention(q!, k!, v!, layout, {
         scale: 0.6,
         window: 3,
         softCap: 2,
@@ -221,7 +221,7 @@ const withoutGradient: Partial<Record<g.OpName, string>> = {
   and: 'bool result',
   reduceMax: 'used for numerical safety only, where it cancels',
   crossEntropyGradient: 'is a gradient itself; checked through crossEntropy',
-  blockAttentionGradient: 'is a gradient itself; checked through blockAttention',
+  causalAttentionGradient: 'is a gradient itself; checked through causalAttention',
   groupedOuter: 'is a gradient itself; checked through groupedMatmul',
   order: 'positions',
 };

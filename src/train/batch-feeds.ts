@@ -2,7 +2,7 @@
 import type { Sequence } from '../data/index.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Model } from '../models/index.ts';
-import { blockLayoutValues, positionValues } from '../nn/index.ts';
+import { blockLayoutValues, positionValues, shortestRow } from '../nn/index.ts';
 import { float32, int64, type TensorValue } from '../runtime/index.ts';
 import { type DropoutSite, storedTokenIds, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { hashKey, mix32 } from '../util/index.ts';
@@ -22,7 +22,7 @@ export interface BatchFeeds {
 export function batchFeeds(batch: readonly Sequence[], model: Model, method: TuningMethod): BatchFeeds {
   const lengths = batch.map(({ inputIds }) => inputIds.length);
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
-  const longest = Math.max(...lengths);
+  const longest = Math.max(shortestRow, ...lengths);
   const ids = new Int32Array(tokens);
   const slotToken = new Int32Array(batch.length * longest).fill(tokens);
   const tokenSlot = new Int32Array(tokens);

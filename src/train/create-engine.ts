@@ -272,6 +272,7 @@ export async function createEngine(config: FettleConfig, setup: TuningSetup, bat
     values: setup.values,
     fixed: setup.fixed,
     plan: memory.form,
+    longest: batch.longest,
     onCodes: setup.onCodes,
   });
   return { engine, memory, threads };

@@ -14,6 +14,8 @@ import { wholePlan } from './whole-plan.ts';
 
 export interface GraphEngineOptions extends CompileOptions {
   readonly plan: PlanForm;
+  /** Tokens of the longest sequence that it will be given; left out: any number. Longer ones need more memory than planned. */
+  readonly longest?: number;
   /** Hears how much is done of weights that are quantised now. */
   readonly onCodes?: OnCodes | undefined;
   /** Seed of start values. */
@@ -44,7 +46,7 @@ export async function createGraphEngine(
   const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
   const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));
 
-  const planOptions = { ...options, attention: attentionForm(options.device) };
+  const planOptions = { ...options, attention: attentionForm(options.device, options.longest) };
   const plan: StepPlan =
     options.plan.kind === 'whole'
       ? wholePlan(model, method, locate, planOptions)

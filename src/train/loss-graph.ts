@@ -7,6 +7,7 @@ import {
   labelledRowInputs,
   positionInputs,
   rowLayoutInputs,
+  squareAttention,
   weightedCrossEntropy,
 } from '../nn/index.ts';
 import type { CompileOptions, Device } from '../runtime/index.ts';
@@ -14,8 +15,11 @@ import type { CompileOptions, Device } from '../runtime/index.ts';
 /** Names of the batch's tensors that only this file and `batch-feeds.ts` know. */
 export const batchInputs = { tokenIds: 'token_ids' } as const;
 
-/** Attention in blocks, or as a square of standard operations alone, for devices without loops. */
-export type AttentionForm = 'blocks' | 'square';
+/** See `nn/attention.ts`: in blocks, in rows, or as a square of standard operations. */
+export type AttentionForm = 'blocks' | 'rows' | 'square';
+
+/** Sequences from this length on are cut into blocks; shorter ones run faster side by side (NOTES.md). */
+const blocksFrom = 512;
 
 /** How the programs of a plan are made. */
 export interface LossGraphOptions extends CompileOptions {
@@ -23,9 +27,10 @@ export interface LossGraphOptions extends CompileOptions {
   readonly attention?: AttentionForm;
 }
 
-/** The form that runs best on a device. */
-export function attentionForm(device: Device): AttentionForm {
-  return device === 'cpu' ? 'blocks' : 'square';
+/** The form that runs best on a device for sequences of at most `longest` tokens; left out: of any length. */
+export function attentionForm(device: Device, longest = Infinity): AttentionForm {
+  if (device !== 'cpu') return 'square';
+  return longest >= blocksFrom ? 'blocks' : 'rows';
 }
 
 /**
@@ -38,13 +43,14 @@ export function buildLoss(
   layersPerSegment: number,
   form: AttentionForm = 'blocks',
 ): g.Node {
-  const layout = form === 'blocks' ? blockLayoutInputs() : rowLayoutInputs();
+  const rows = rowLayoutInputs();
+  const layout = form === 'blocks' ? blockLayoutInputs() : rows;
   const labelled = labelledRowInputs();
   const { ids: places, rotations } = positionInputs(model.ropes);
   const positions = {
     rotations,
     attend: (_layer: number, q: g.Node, k: g.Node, v: g.Node, options: Parameters<typeof attention>[4]) =>
-      attention(q, k, v, layout, options),
+      form === 'square' ? squareAttention(q, k, v, rows, options) : attention(q, k, v, layout, options),
   };
   let cuts = 0;
   let x: g.Node = g.cut(model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']), places), cuts++);

@@ -4,6 +4,7 @@ import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks, maxHeadRows } from './head-chunks.ts';
 import { layerStages } from './layer-stages.ts';
+import { type AttentionForm, attentionForm } from './loss-graph.ts';
 import type { PlanForm, SegmentedForm } from './plan-form.ts';
 import { type Outputs, type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
 import { takesReadWeights } from './shared-program.ts';
@@ -62,25 +63,33 @@ interface PlannedGraphs {
 const made = new WeakMap<TuningMethod, Map<string, PlannedGraphs>>();
 
 /** The graphs of a form, built once for a method whatever the batch. */
-function graphsOf(model: Model, method: TuningMethod, form: PlanForm): PlannedGraphs {
+function graphsOf(model: Model, method: TuningMethod, form: PlanForm, attention: AttentionForm): PlannedGraphs {
   let forms = made.get(method);
   if (!forms) made.set(method, (forms = new Map()));
   const { kind, ...rest } = form;
   const key = JSON.stringify([
     kind,
+    attention,
     'layersPerSegment' in rest ? [rest.layersPerSegment, rest.tokensAtOnce !== undefined, rest.headBytes] : [],
   ]);
   let graphs = forms.get(key);
   if (!graphs) {
     graphs =
-      form.kind === 'whole' ? { whole: wholeOutputs(model, method), read: 0 } : segmentGraphs(model, method, form);
+      form.kind === 'whole'
+        ? { whole: wholeOutputs(model, method, attention), read: 0 }
+        : segmentGraphs(model, method, form, attention);
     forms.set(key, graphs);
   }
   return graphs;
 }
 
-function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm): PlannedGraphs {
-  const bodies = segmentBodies(model, method, form.layersPerSegment);
+function segmentGraphs(
+  model: Model,
+  method: TuningMethod,
+  form: SegmentedForm,
+  attention: AttentionForm,
+): PlannedGraphs {
+  const bodies = segmentBodies(model, method, form.layersPerSegment, true, attention);
   const segments: NonNullable<PlannedGraphs['segments']>[number][] = [];
   const seen = new Set<string>();
   let read = 0;
@@ -159,7 +168,7 @@ export function memoryOf(
     (sum, { width, rowsPerToken }) => sum + width * rowsPerToken * batch.tokens,
     0,
   );
-  const graphs = graphsOf(model, method, form);
+  const graphs = graphsOf(model, method, form, attentionForm('cpu', batch.longest));
   let runs: PlannedRun[];
   if (form.kind === 'whole') {
     // results are copied once more on their way into JavaScript

@@ -26,6 +26,13 @@ export { integerMatmul, integerWeight, otherWay } from './integer-product.ts';
 export { matmul, type MatmulOptions } from './product.ts';
 export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
-export { blockAttention, blockAttentionGradient, type BlockLayout } from './block-attention.ts';
+export {
+  type BlockLayout,
+  causalAttention,
+  causalAttentionGradient,
+  makeAttention,
+  type RowLayout,
+  rowStretches,
+} from './causal-attention.ts';
 export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
 export { groupedMatmul, groupedOuter, groupedWeights, order } from './grouped-product.ts';
