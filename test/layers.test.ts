@@ -67,6 +67,7 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/encode-rows.ts',
         'data/encode-pool.ts',
         'data/encode-worker.ts',
+        'data/input-problems.ts',
         'data/kept-rows.ts',
         'data/model-length.ts',
         'data/registry.ts',

@@ -1,6 +1,7 @@
 /** A Hugging Face model folder opened: its config understood, its weights checked against it and ready to be mapped. */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FormatError, UnsupportedError } from '../errors.ts';
+import { ConfigError, FormatError, UnsupportedError } from '../errors.ts';
 import {
   type Checkpoint,
   isFloatDtype,
@@ -55,6 +56,7 @@ export async function openModelFolder(
   quantization?: Quantization,
   form?: IntegerForm,
 ): Promise<ModelFolder> {
+  await requireModelFolder(folder);
   const configFile = join(folder, 'config.json');
   const model = readModel(configFile, await readJsonObject(configFile));
   const checkpoint = withModelNames(await openCheckpoint(folder));
@@ -114,6 +116,15 @@ export async function openModelFolder(
   }
   const quantized = how && entries.length > 0 ? { how, entries } : undefined;
   return { folder, model, checkpoint, stored, codes, quantized };
+}
+
+/** @throws ConfigError `model-folder-missing` */
+async function requireModelFolder(folder: string): Promise<void> {
+  const isFolder = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new ConfigError('model-folder-missing', { folder });
 }
 
 function linearShape(shape: readonly number[]): readonly [number, number] {

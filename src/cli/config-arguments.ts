@@ -1,5 +1,6 @@
 /** The arguments `CONFIG.yaml key=value ...` of a command -> a checked configuration whose models are on this machine. */
 import { isOverride, loadConfig, type LoadedConfig, type RequiredKeys } from '../config/index.ts';
+import { withInputProblems } from '../data/index.ts';
 import { type ModelPart, withLocalModels } from '../hub/index.ts';
 import { downloadTexts } from '../messages/cli.ts';
 import { configNoticeText } from '../messages/config.ts';
@@ -33,7 +34,9 @@ export async function openCommandConfig(
 ): Promise<LoadedConfig> {
   const loaded = loadCommandConfig(context, requires);
   const progress = downloadProgress(context);
-  const config = await withLocalModels(loaded.config, progress, part).finally(progress.end);
+  const config = await withInputProblems(loaded.config, () => withLocalModels(loaded.config, progress, part)).finally(
+    progress.end,
+  );
   return { ...loaded, config };
 }
 

@@ -1,6 +1,6 @@
 /** What the commands on data share: the configuration, tokenizer and template, and what the data room has to say. */
 import type { FettleConfig, RequiredKeys } from '../config/index.ts';
-import { type Notice, openTextTools, type TextTools, withModelLength } from '../data/index.ts';
+import { type Notice, openTextTools, type TextTools, withInputProblems, withModelLength } from '../data/index.ts';
 import type { CommandContext } from './command.ts';
 import { openCommandConfig } from './config-arguments.ts';
 
@@ -9,7 +9,7 @@ export async function openDataCommand(
   context: CommandContext,
 ): Promise<{ readonly config: FettleConfig; readonly text: TextTools }> {
   const config = await openDataConfig(context, ['model_name_or_path', 'dataset']);
-  return { config, text: await openTextTools(config) };
+  return { config, text: await withInputProblems(config, () => openTextTools(config)) };
 }
 
 /** Loads the configuration of a command on data; its `cutoff_len` is one that the model can have. */

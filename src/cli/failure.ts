@@ -24,10 +24,15 @@ function clip(text: string): string {
   return lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES - 1), '...'].join('\n') : lines.join('\n');
 }
 
-/** A text that begins with a key of the configuration gets the place in front where somebody wrote that key. */
+/** A line that begins with a key of the configuration gets the place in front where somebody wrote that key. */
 function locate(text: string, places: ReadonlyMap<string, Provenance>): string {
-  const place = places.get(/^([a-z][a-z0-9_]*): /.exec(text)?.[1] ?? '');
-  return place === undefined || place.origin === 'default' ? text : `${place.where}: ${text}`;
+  return text
+    .split('\n')
+    .map((line) => {
+      const place = places.get(/^([a-z][a-z0-9_]*): /.exec(line)?.[1] ?? '');
+      return place === undefined || place.origin === 'default' ? line : `${place.where}: ${line}`;
+    })
+    .join('\n');
 }
 
 /**

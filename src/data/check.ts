@@ -299,7 +299,7 @@ export async function* checkRows(
   notices: Notice[] = [],
 ): AsyncGenerator<CheckedRow> {
   const entries = await resolveDatasets(settings.dataset, settings.dataset_dir, notices);
-  const evaluation = await resolveDatasets(settings.eval_dataset, settings.dataset_dir, notices);
+  const evaluation = await resolveDatasets(settings.eval_dataset, settings.dataset_dir, notices, 'eval_dataset');
   const checker = new Checker(settings, options);
   yield* checkDatasets(entries, settings, checker, false, notices);
   yield* checkDatasets(evaluation, settings, checker, true, notices);

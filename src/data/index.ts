@@ -16,6 +16,7 @@ export { encodeConversation, type EncodedConversation, encodePrompt, encodeWithB
 export type { ConversationExample, Example, PairExample, TaggedExample, TextExample } from './example.ts';
 export { cutLikeLlamaFactory, inferSeqlen } from './infer-seqlen.ts';
 export { type MixedRow, mixRows, type MixStrategy } from './mixing.ts';
+export { type InputSettings, withInputProblems } from './input-problems.ts';
 export { withModelLength } from './model-length.ts';
 export type { Notice } from './notice.ts';
 export {

@@ -45,15 +45,15 @@ interface SetGroup {
 }
 
 async function resolveGroups(settings: DataSettings, notices: Notice[]): Promise<SetGroup[]> {
-  const resolve = async (names: readonly string[]): Promise<SetGroup> => ({
+  const resolve = async (names: readonly string[], key: 'dataset' | 'eval_dataset'): Promise<SetGroup> => ({
     names,
-    entries: await resolveDatasets(names, settings.dataset_dir, notices),
+    entries: await resolveDatasets(names, settings.dataset_dir, notices, key),
   });
   const evaluation = settings.eval_on_each_dataset
     ? settings.eval_dataset.map((name) => [name])
     : [settings.eval_dataset];
-  const groups = [await resolve(settings.dataset)];
-  for (const names of evaluation) if (names.length > 0) groups.push(await resolve(names));
+  const groups = [await resolve(settings.dataset, 'dataset')];
+  for (const names of evaluation) if (names.length > 0) groups.push(await resolve(names, 'eval_dataset'));
   return groups;
 }
 

@@ -4,7 +4,7 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join } from 'node:path';
-import { DataError, FileError, FormatError, UnsupportedError } from '../errors.ts';
+import { DataError, type FettleError, FileError, FormatError, UnsupportedError } from '../errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, readError, readJsonObject } from '../formats/index.ts';
 import { downloadDataset } from '../hub/index.ts';
 import { closest } from '../util/index.ts';
@@ -19,8 +19,12 @@ import {
   type Tags,
 } from './dataset-entry.ts';
 import { expandGlob, isGlob } from './glob.ts';
+import { errorOf, joinErrors } from './joined-errors.ts';
 import { knownDatasets } from './known-datasets.ts';
 import { makeNotice, type Notice } from './notice.ts';
+
+/** The key of the config that names a data set. */
+export type DatasetKey = 'dataset' | 'eval_dataset';
 
 /** Name of the registry file inside `dataset_dir`. */
 export const registryFileName = 'dataset_info.json';
@@ -277,15 +281,49 @@ export async function resolveDatasets(
   names: readonly string[],
   datasetDir: string,
   notices: Notice[],
+  key: DatasetKey = 'dataset',
+): Promise<DatasetEntry[]> {
+  const entries = await findDatasets(names, datasetDir, notices, key);
+  const resolved: DatasetEntry[] = [];
+  for (const entry of entries) {
+    resolved.push({ ...entry, source: { kind: 'files', files: await filesOf(entry, notices) } });
+  }
+  return resolved;
+}
+
+/**
+ * The entries of data sets whose files on this machine are there; those of hubs are not asked for.
+ * @throws as `resolveDatasets`, for all names together.
+ */
+export async function findDatasets(
+  names: readonly string[],
+  datasetDir: string,
+  notices: Notice[],
+  key: DatasetKey = 'dataset',
 ): Promise<DatasetEntry[]> {
   const isOnline = datasetDir === 'ONLINE';
   const registry = isOnline ? undefined : await readRegistry(datasetDir);
   const entries: DatasetEntry[] = [];
+  const errors: FettleError[] = [];
   for (const name of names) {
-    const entry = isOnline ? entryOfHub(name) : await findEntry(name, datasetDir, registry, notices);
-    entries.push({ ...entry, source: { kind: 'files', files: await filesOf(entry, notices) } });
+    const error = await errorOf(async () => {
+      const entry = isOnline ? entryOfHub(name) : await findEntry(name, datasetDir, registry, notices, key);
+      entries.push(entry.source.kind === 'hub' ? entry : { ...entry, source: await localFiles(entry) });
+    });
+    if (error !== undefined) errors.push(error);
   }
+  if (errors.length > 0) throw joinErrors(errors);
   return entries;
+}
+
+/** The data files of a set that is no hub's. @throws UnsupportedError `dataset-source` */
+async function localFiles({ source, name, registry }: DatasetEntry): Promise<DatasetSource> {
+  if (source.kind === 'other') {
+    const { key, location } = source;
+    throw new UnsupportedError('dataset-source', { name, file: registry ?? name, key, location });
+  }
+  if (source.kind === 'hub') return source;
+  return { kind: 'files', files: (await Promise.all(source.files.map(listFiles))).flat() };
 }
 
 /** An entry of the registry, a path, or one of the sets that everyone knows, in this order. */
@@ -294,6 +332,7 @@ async function findEntry(
   datasetDir: string,
   registry: JsonObject | undefined,
   notices: Notice[],
+  key: DatasetKey,
 ): Promise<DatasetEntry> {
   if (registry !== undefined && Object.hasOwn(registry, name))
     return readEntry(name, registry[name], datasetDir, notices);
@@ -313,6 +352,7 @@ async function findEntry(
   }
   const choices = [...Object.keys(registry ?? {}), ...Object.keys(knownDatasets)];
   throw new DataError('dataset-unknown', {
+    key,
     name,
     registry: join(datasetDir, registryFileName),
     exists: registry !== undefined,
@@ -334,13 +374,8 @@ function entryOfHub(name: string): DatasetEntry {
 }
 
 /** The data files of a set on this machine, downloaded where they are on a hub. */
-async function filesOf(entry: DatasetEntry, notices: Notice[]): Promise<string[]> {
-  const { source, name } = entry;
-  if (source.kind === 'other') {
-    const { key, location } = source;
-    throw new UnsupportedError('dataset-source', { name, file: entry.registry ?? name, key, location });
-  }
-  if (source.kind === 'files') return (await Promise.all(source.files.map(listFiles))).flat();
+async function filesOf({ source, name }: DatasetEntry, notices: Notice[]): Promise<readonly string[]> {
+  if (source.kind !== 'hub') return source.kind === 'files' ? source.files : [];
   const { hub, subset, split, folder } = source;
   const files = await downloadDataset(source.name, hub, { subset, split, folder });
   notices.push(makeNotice('dataset-downloaded', { name, source: source.name, files: files.length }));

@@ -175,6 +175,12 @@ export function configNoticeText(notice: ConfigNotice): string {
 export const configMessages = {
   ...problemTexts,
   ...noticeTexts,
+  'several-problems': (f: { problems: readonly { readonly code: string; readonly text: string }[] }) => {
+    const lines = f.problems.flatMap(({ text }) => text.split('\n'));
+    return lines.length <= MAX_LINES
+      ? lines.join('\n')
+      : [...lines.slice(0, MAX_LINES - 1), `... and ${lines.length - MAX_LINES + 1} more`].join('\n');
+  },
   'config-problems': (f: { problems: readonly ConfigProblem[] }) => {
     const lines = f.problems.map(configProblemText);
     if (lines.length <= MAX_LINES) return lines.join('\n');

@@ -65,6 +65,8 @@ export const engineMessages = {
         : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${gigabytes(f.smallest)}, which the shortest rows need`;
     return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },
+  'model-folder-missing': (f: { folder: string }) =>
+    `model_name_or_path: must be the folder of a model or its name on a hub, got ${JSON.stringify(f.folder)}: no such folder`,
   'model-needed': (_: object) => 'model_name_or_path: the folder of a base model must be given, got nothing',
   'webgpu-missing': (_: object) =>
     'device: webgpu needs a GPU with a driver for Vulkan, Metal or Direct3D 12, got none. Install the driver, or set device: cpu',

@@ -10,6 +10,7 @@ import {
   type SampleSet,
   type Sequence,
   type TrainingData,
+  withInputProblems,
   withModelLength,
 } from '../data/index.ts';
 import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
@@ -122,14 +123,15 @@ function baseFiles(config: FettleConfig, setup: TuningSetup): TrainerBase['files
 export function trainerTools(): TrainerTools<ModelBase> {
   return {
     async openBase({ config, isGiven, say }) {
-      const setup = { ...(await prepareTuning(config, isGiven)), onCodes: tellCodes(say) };
+      const prepared = await withInputProblems(config, () => prepareTuning(config, isGiven));
+      const setup = { ...prepared, onCodes: tellCodes(say) };
       return { setup, files: baseFiles(config, setup) };
     },
 
     async prepareData({ config: asked, isGiven, startedAt, say }): Promise<SizedData> {
       const notices: Notice[] = [];
       const config = await withModelLength(asked, isGiven('cutoff_len'), notices);
-      const text = await openTextTools(config, startedAt);
+      const text = await withInputProblems(config, () => openTextTools(config, startedAt));
       if (config.do_train) await requireModelTemplate(config, text);
       const data = await prepareTrainingData(config, text.encoder);
       for (const notice of new Set([...notices, ...data.notices].map((item) => item.text)))
