@@ -194,7 +194,8 @@ export interface GenerationHandle {
 
 /** Asks the engine for answers. They depend on neither the other requests nor on when they run; see NOTES.md for what holds in which number format. */
 export function generate(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
-  const strategy = new AnswersStrategy(request);
+  const room = (engine.mostTokens ?? Infinity) - request.promptIds.length;
+  const strategy = new AnswersStrategy({ ...request, maxNewTokens: Math.min(request.maxNewTokens, Math.max(1, room)) });
   const { promptIds, promptLogits, adapter, signal } = request;
   const handle = engine.submit({
     promptIds,

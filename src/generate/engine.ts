@@ -19,7 +19,7 @@
  * every running row, then at most one piece of the prompts that wait, so that long prompts hold up nobody for long.
  */
 import type { FittedAdapter } from '../checkpoint/index.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, UnsupportedError } from '../errors.ts';
 import { frequencyLength } from '../nn/index.ts';
 import { type Decoder, promptPiece } from './decoder.ts';
 import { commonLength, PrefixStore } from './prefix-store.ts';
@@ -163,17 +163,30 @@ export class DecodingEngine {
     if (this.partial?.request.adapter === name) this.partial = undefined;
   }
 
+  /** Most tokens that a prompt and its answer can have together; undefined: the model sets no limit. */
+  get mostTokens(): number | undefined {
+    const limit = this.decoder.model.positionLimit;
+    // the last token of an answer is never computed
+    return limit === undefined ? undefined : limit + 1;
+  }
+
   /**
    * Adds a request to the queue.
-   * @throws ConfigError `adapter-unknown` through `done`.
+   * @throws ConfigError `adapter-unknown`, UnsupportedError `prompt-beyond-positions`, both through `done`.
    */
   submit(request: EngineRequest): EngineHandle {
     let task!: Task;
     const done = new Promise<EngineEnd>((resolve, reject) => {
       task = { request, resolve, reject, aborted: false, rows: [], pending: [], filled: 0 };
     });
-    this.waiting.push(task);
-    this.loop ??= this.run();
+    const tokens = request.promptIds.length;
+    const { modelType, positionLimit } = this.decoder.model;
+    if (positionLimit !== undefined && tokens > positionLimit) {
+      task.reject(new UnsupportedError('prompt-beyond-positions', { tokens, limit: positionLimit, modelType }));
+    } else {
+      this.waiting.push(task);
+      this.loop ??= this.run();
+    }
     return {
       done,
       abort: () => {

@@ -69,6 +69,8 @@ export interface Model {
   readonly headDim: number;
   /** Longest sequence of the config (`max_position_embeddings`). */
   readonly maxPositions: number;
+  /** Positions are learned, so many of them: no sequence can be longer. Left out: none are. */
+  readonly positionLimit?: number;
   /** Rotations of positions that its layers use; none where positions are learned or biases of the scores. */
   readonly ropes: readonly RopeConfig[];
   /** A sequence that grows so long that its positions turn otherwise is computed anew as a whole, as transformers does for it. */

@@ -68,6 +68,7 @@ export const gpt2: ModelReader = (file, json) => {
     kvHeadCount: headCount,
     headDim,
     maxPositions,
+    positionLimit: maxPositions,
     ropes: [],
     tiesEmbeddings,
     inputEmbedding: embedding,
