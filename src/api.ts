@@ -28,7 +28,8 @@ import {
 } from './eval/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
-import { withLocalModels } from './hub/index.ts';
+import { type ModelPart, withLocalModels } from './hub/index.ts';
+import { loadPlugins } from './plugins/index.ts';
 import { planTraining as planFromConfig, train as start, type TrainingPlan, type TrainRun } from './train/index.ts';
 
 /** Options, or a configuration that `defineConfig` or `readConfig` gave. */
@@ -40,6 +41,12 @@ function isLoaded(config: ConfigLike): config is LoadedConfig {
 
 function loaded(config: ConfigLike): LoadedConfig {
   return isLoaded(config) ? config : configFromOptions(config);
+}
+
+/** Loads what a configuration names: its plugins, and models from a hub. */
+async function ready(config: FettleConfig, part?: ModelPart): Promise<FettleConfig> {
+  await loadPlugins(config.plugins);
+  return withLocalModels(config, {}, part);
 }
 
 /**
@@ -73,7 +80,7 @@ export async function planTraining(
   options: { readonly timed?: boolean } = {},
 ): Promise<TrainingPlan> {
   const { config: checked, given } = loaded(config);
-  return planFromConfig(await withLocalModels(checked), {
+  return planFromConfig(await ready(checked), {
     ...options,
     isGiven: (key) => given.some((name) => name === key),
   });
@@ -82,7 +89,7 @@ export async function planTraining(
 /** Rows, tokens and steps of a run, counted on the samples that training uses. */
 export async function planData(config: ConfigLike): Promise<DataPlan> {
   const { config: written, given } = loaded(config);
-  const local = await withLocalModels(written, {}, 'without weights');
+  const local = await ready(written, 'without weights');
   const checked = await withModelLength(local, given.includes('cutoff_len'), []);
   const { encoder } = await openTextTools(checked);
   return (await prepareTrainingData(checked, encoder)).plan;
@@ -90,7 +97,7 @@ export async function planData(config: ConfigLike): Promise<DataPlan> {
 
 /** Opens a model, with its adapters and the template that they were trained with, to generate text. */
 export async function openGenerator(config: ConfigLike): Promise<Generator> {
-  return openFromConfig(await withLocalModels(loaded(config).config));
+  return openFromConfig(await ready(loaded(config).config));
 }
 
 /** Merges adapters into their base model and writes it to `exportDir`. */
@@ -107,7 +114,7 @@ export async function pk(config: ConfigLike, options: PkOptions = {}): Promise<P
   const needs = (checked: FettleConfig): readonly ConfigKey[] =>
     pkNeeds(checked).filter((key) => key !== 'judge' || options.judge === undefined);
   const { config: checked } = isLoaded(config) ? config : configFromOptions(config, { requires: needs, command: 'pk' });
-  return runPk(await withLocalModels(checked), options);
+  return runPk(await ready(checked), options);
 }
 
 /** How long work is followed and ended. */
@@ -119,12 +126,12 @@ export interface FollowOptions<E> {
 
 /** Answers the rows of a data set and compares with the right answers: `fettle predict`. */
 export async function predict(config: ConfigLike, options: FollowOptions<AskEvent> = {}): Promise<PredictEnd> {
-  return predictFromConfig(await withLocalModels(loaded(config).config), options);
+  return predictFromConfig(await ready(loaded(config).config), options);
 }
 
 /** Compares models on the same rows: `fettle compare`. */
 export async function compare(config: ConfigLike, options: FollowOptions<CompareEvent> = {}): Promise<CompareEnd> {
-  return compareFromConfig(await withLocalModels(loaded(config).config), options);
+  return compareFromConfig(await ready(loaded(config).config), options);
 }
 
 /** Runs a task such as MMLU: `fettle eval`. */
@@ -132,5 +139,5 @@ export async function evaluate(
   config: ConfigLike,
   options: { readonly onProgress?: TaskProgress } = {},
 ): Promise<TaskResult> {
-  return runTask(await withLocalModels(loaded(config).config), options);
+  return runTask(await ready(loaded(config).config), options);
 }

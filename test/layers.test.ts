@@ -21,7 +21,7 @@ const leaves = ['errors', 'messages', 'util'];
 
 const engine = ['graph', 'autodiff', 'onnx', 'nn', 'models', 'tuning', 'optim', 'runtime', 'quant'];
 const text = ['threads', 'formats', 'hub', 'tokenizer', 'template', 'data', 'charts', 'config'];
-const below = [...engine, ...text, 'checkpoint'];
+const below = [...engine, ...text, 'checkpoint', 'plugins'];
 
 const rooms: Readonly<Record<string, Room>> = {
   util: { imports: [], browser: true },
@@ -85,6 +85,8 @@ const rooms: Readonly<Record<string, Room>> = {
   checkpoint: { imports: ['formats', 'hub', 'graph', 'models', 'quant', 'tuning', 'runtime'] },
   config: { imports: [], packages: ['zod', 'yaml'] },
   charts: { imports: [], packages: ['@resvg/resvg-wasm'] },
+  // Files of the user's own: templates and converters go to their rooms, functions wait for the rooms above.
+  plugins: { imports: ['formats', 'template', 'data'] },
   run: { imports: [...below, 'optim'] },
   // Asks OpenAI-compatible servers; knows no model of ours.
   endpoint: { imports: ['formats', 'run'] },

@@ -5,6 +5,7 @@ import { type ModelPart, withLocalModels } from '../hub/index.ts';
 import { downloadTexts } from '../messages/cli.ts';
 import { configNoticeText } from '../messages/config.ts';
 import type { CommandContext } from './command.ts';
+import { loadPlugins } from '../plugins/index.ts';
 import { ProgressLine } from './progress.ts';
 
 /** Loads the configuration that a command was given and prints its notices. @throws ConfigError */
@@ -23,7 +24,7 @@ function loadCommandConfig(context: CommandContext, requires: RequiredKeys): Loa
 }
 
 /**
- * Loads the configuration that a command was given, prints its notices, and downloads models that are named on a hub.
+ * Loads the configuration that a command was given and its plugins, prints its notices, and downloads models that are named on a hub.
  * @param part commands that need no weights download none.
  * @throws ConfigError; FileError where a named model cannot be had.
  */
@@ -33,6 +34,7 @@ export async function openCommandConfig(
   part: ModelPart = 'all',
 ): Promise<LoadedConfig> {
   const loaded = loadCommandConfig(context, requires);
+  await loadPlugins(loaded.config.plugins);
   const progress = downloadProgress(context);
   const config = await withInputProblems(loaded.config, () => withLocalModels(loaded.config, progress, part)).finally(
     progress.end,

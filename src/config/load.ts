@@ -5,6 +5,7 @@ import type { MessageFields } from '../messages/index.ts';
 import { type CamelCase, toCamelCase, toSnakeCase } from './camel-case.ts';
 import type { Entry } from './entry.ts';
 import { parseOverrides } from './overrides.ts';
+import { findPlugin } from './plugin-paths.ts';
 import { resolveConfig, type FettleConfig } from './resolve.ts';
 import { checkRules, type RuleContext } from './rules.ts';
 import { configKeys, type ConfigKey, configSchema } from './schema.ts';
@@ -77,7 +78,13 @@ function check(parts: readonly ParsedEntries[], source: string, requires: Requir
     isSet: (key) => settings.places.has(key),
     where: (key) => settings.places.get(key)?.where ?? source,
   };
-  const config = resolveConfig(settings.parsed, context.isSet);
+  const place = settings.places.get('plugins') ?? { origin: 'default', where: source };
+  const plugins = settings.parsed.plugins.map((path) => findPlugin(path, place, source));
+  problems.push(...plugins.flatMap((plugin) => ('problem' in plugin ? [plugin.problem] : [])));
+  const config = {
+    ...resolveConfig(settings.parsed, context.isSet),
+    plugins: plugins.flatMap((plugin) => ('file' in plugin ? [plugin.file] : [])),
+  };
   if (!unreadable) {
     const wrong = new Set(settings.problems.map(({ fields }) => ('key' in fields ? fields.key : '')));
     for (const key of typeof requires === 'function' ? requires(config) : requires) {

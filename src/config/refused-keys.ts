@@ -69,7 +69,6 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
   export_hub_model_id: unset('Upload export_dir yourself'),
   export_quantization_bit: unset('Leave it out: weights are exported in the number format of the base model'),
   export_legacy_format: off('Leave it out: weights are exported as safetensors'),
-  plugins: { neutral: [], remedy: 'Leave it out' },
   host: unset(noSuchCommand),
   port: unset(noSuchCommand),
   api_key: unset(noSuchCommand),

@@ -1,5 +1,7 @@
 /** What is known of a data set before it is read: where it stands and how its rows are to be understood. */
 
+import type { RegisteredConverter } from './converters.ts';
+
 /** How rows are written. `alpaca`, `sharegpt` and `openai` are LLaMA-Factory's names. */
 export type RowFormat = 'alpaca' | 'sharegpt' | 'openai' | 'text' | 'prompt-completion' | 'firefly';
 
@@ -56,6 +58,8 @@ export interface DatasetEntry {
   readonly source: DatasetSource;
   /** Undefined: told by the fields of the first row. */
   readonly format: RowFormat | undefined;
+  /** A plugin's converter, which rows go through before anything looks at them. */
+  readonly converter?: RegisteredConverter | undefined;
   readonly ranking: boolean;
   readonly numSamples: number | undefined;
   readonly columns: Columns;

@@ -1,6 +1,7 @@
 /** The rows of a data set, one after the other, each with its place. */
 import { DataError, UnsupportedError } from '../errors.ts';
 import { type FileRecord, readTableRecords, readTextRecords } from '../formats/index.ts';
+import { applyConverter } from './converters.ts';
 import { type DataStage, detectFormat, type RowReading } from './convert-row.ts';
 import type { DatasetEntry } from './dataset-entry.ts';
 import { rowFileFormat } from './registry.ts';
@@ -11,13 +12,17 @@ export interface PlacedRecord {
   readonly record: FileRecord;
 }
 
-/** The records of all files of a data set, in groups. @throws what `readTextRecords` throws. */
+/** The records of all files of a data set, in groups. @throws what `readTextRecords` throws; DataError `converter-failed` */
 export async function* readDatasetRecords(entry: DatasetEntry): AsyncGenerator<PlacedRecord[]> {
   for (const file of entry.source.kind === 'files' ? entry.source.files : []) {
     const format = rowFileFormat(file)!;
     const isTable = format === 'parquet' || format === 'arrow';
     for await (const records of isTable ? readTableRecords(file, format) : readTextRecords(file, format)) {
-      yield records.map((record) => ({ file, record }));
+      const { converter } = entry;
+      yield records.map((record) => ({
+        file,
+        record: converter === undefined ? record : applyConverter(converter, file, record),
+      }));
     }
   }
 }

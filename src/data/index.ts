@@ -50,3 +50,4 @@ export type { DataSettings } from './settings.ts';
 export { dataStats, type DatasetStats, type DataStats, languageOf, type Summary } from './stats.ts';
 export { requireModelTemplate } from './template-match.ts';
 export { newTokenIds, openTextTools, savedTemplateName, type TextSettings, type TextTools } from './text-tools.ts';
+export { registerConverter, type RowConverter } from './converters.ts';

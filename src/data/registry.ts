@@ -8,6 +8,7 @@ import { DataError, type FettleError, FileError, FormatError, UnsupportedError }
 import { isJsonObject, type JsonObject, type JsonValue, readError, readJsonObject } from '../formats/index.ts';
 import { downloadDataset } from '../hub/index.ts';
 import { closest } from '../util/index.ts';
+import { findConverter, formattingNames } from './converters.ts';
 import {
   type Columns,
   type DatasetEntry,
@@ -170,8 +171,11 @@ export function readEntry(name: string, value: JsonValue | undefined, folder: st
     );
   }
   const formatting = optionalName(value, 'formatting', file, name) ?? 'alpaca';
-  if (formatting !== 'alpaca' && formatting !== 'sharegpt' && formatting !== 'openai') {
-    return wrong(file, name, 'formatting', 'alpaca, sharegpt or openai', formatting);
+  const converter = findConverter(formatting);
+  const isBuiltin = formatting === 'alpaca' || formatting === 'sharegpt' || formatting === 'openai';
+  if (!isBuiltin && converter === undefined) {
+    const names = formattingNames();
+    return wrong(file, name, 'formatting', `${names.slice(0, -1).join(', ')} or ${names.at(-1)!}`, formatting);
   }
   const ranking = value['ranking'] ?? false;
   if (typeof ranking !== 'boolean') return wrong(file, name, 'ranking', 'true or false', ranking);
@@ -191,7 +195,8 @@ export function readEntry(name: string, value: JsonValue | undefined, folder: st
   return {
     name,
     source: readSource(value, folder, file, name),
-    format: formatting,
+    format: isBuiltin ? formatting : undefined,
+    ...(converter === undefined ? {} : { converter }),
     ranking,
     numSamples: samples,
     columns: columns.names,

@@ -1,6 +1,7 @@
 /** The metrics of single answers, by name: what predictions and comparisons compute for each row, and average. */
 import { isExactMatch, wordF1 } from './answer-match.ts';
 import type { WordCutter } from './jieba.ts';
+import { pluginsOf } from '../plugins/index.ts';
 import { similarityScores } from './llama-factory.ts';
 
 /** An answer to be judged. */
@@ -24,9 +25,9 @@ export function registerMetric(name: string, metric: RowMetric): void {
   registered.set(name, metric);
 }
 
-/** The metrics of one's own, by name. */
+/** The metrics of one's own and of plugins, by name. */
 export function registeredMetrics(): ReadonlyMap<string, RowMetric> {
-  return registered;
+  return new Map([...(pluginsOf('metrics') as ReadonlyMap<string, RowMetric>), ...registered]);
 }
 
 /** All metrics of an answer. BLEU and ROUGE are LLaMA-Factory's, in per cent; exact match and F1 are SQuAD's, from 0 to 1. */

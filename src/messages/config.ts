@@ -135,6 +135,8 @@ const problemTexts = {
     `${f.where}: ${f.setting} must fit into cutoff_len, got ${f.length} against ${f.cutoffLength}. Set cutoff_len=${f.length} or lower the limits`,
   'probabilities-count': (f: { where: string; key: string; sets: number; given: number }) =>
     `${f.where}: interleave_probs must have one number for each of ${f.key}, got ${f.given} for ${f.sets}`,
+  'plugin-path': (f: { where: string; path: string; requirement: string; actual: string }) =>
+    `${f.where}: the plugin ${JSON.stringify(f.path)} must be ${f.requirement}, got ${f.actual}`,
   'save-off-beat': (f: { where: string; saveSteps: number; evalSteps: number }) =>
     `${f.where}: with load_best_model_at_end save_steps must be a multiple of eval_steps, got ${f.saveSteps} and ${f.evalSteps}`,
 };

@@ -11,6 +11,7 @@ import { formatsMessages } from './formats.ts';
 import { generateMessages } from './generate.ts';
 import { hubMessages } from './hub.ts';
 import { pkMessages } from './pk.ts';
+import { pluginMessages } from './plugins.ts';
 import { runMessages } from './run.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
@@ -27,6 +28,7 @@ export const messages = {
   ...generateMessages,
   ...hubMessages,
   ...pkMessages,
+  ...pluginMessages,
   ...runMessages,
   ...tokenizerMessages,
 };

@@ -4,11 +4,12 @@ import { builtinAliases, builtinWordings } from './builtin.ts';
 import { builtinJinja } from './builtin-jinja.ts';
 import type { ChatTemplate, TemplateTokens } from './chat-template.ts';
 import { createJinjaTemplate, type JinjaSettings } from './jinja-template.ts';
+import { registeredTemplate } from './registered.ts';
 import { nearestTemplateNames, suggestTemplates } from './suggest.ts';
 import { createWordingTemplate, maxTemplateLength, readWording, type Wording } from './wording.ts';
 
 export interface LoadTemplateOptions {
-  /** The name of a built-in template; left out, the model's own. */
+  /** The name of a built-in template, or of one that a plugin registered; left out, the model's own. */
   readonly name?: string | undefined;
   readonly tokens: TemplateTokens;
   /** The model's own template in Jinja, as `modelChatTemplate` finds it. */
@@ -35,6 +36,8 @@ export function loadTemplate(options: LoadTemplateOptions): ChatTemplate {
   const { tokens } = options;
   const defaultSystem = options.defaultSystem === '' ? undefined : options.defaultSystem;
   if (options.wording !== undefined) return createWordingTemplate(options.wording, 'custom', tokens, defaultSystem);
+  const own = options.name === undefined ? undefined : registeredTemplate(options.name);
+  if (own !== undefined) return createWordingTemplate(own, 'custom', tokens, defaultSystem);
   if (options.name !== undefined) {
     const name = Object.hasOwn(builtinAliases, options.name) ? builtinAliases[options.name]! : options.name;
     if (Object.hasOwn(builtinJinja, name)) return jinjaTemplate(name, builtinJinja[name]!, options, defaultSystem);

@@ -7,6 +7,7 @@ import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
 import { writeError } from '../formats/index.ts';
 import { withLocalModels } from '../hub/index.ts';
+import { loadPlugins } from '../plugins/index.ts';
 import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper, type TrainEvent } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
 import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
@@ -88,6 +89,7 @@ export async function serveTraining(
       keeper = await openKeeper(folder, owner ?? undefined);
       // The command line has done so, and shown it; a program that calls `train` may name a model on a hub too.
       const config = await withLocalModels(written);
+      await loadPlugins(config.plugins);
       const hear = (event: TrainEvent) => tell({ type: 'event', event });
       if (!config.do_train) {
         const context = { config, threads: config.threads ?? availableParallelism(), startedAt: new Date(), say: hear };

@@ -1,6 +1,6 @@
 /** Keys of the machine: device, threads, memory, processes. */
 import { z } from 'zod';
-import { keysOf, positiveInteger } from '../key.ts';
+import { keysOf, positiveInteger, textList } from '../key.ts';
 
 const key = keysOf('Machine');
 
@@ -25,4 +25,9 @@ export const machineKeys = {
     { reading: 'bytes', defaultText: 'the free memory of the machine' },
   ),
   detach: key(z.boolean().default(false), 'Let the trainer live on when the terminal closes.', { resume: 'free' }),
+  plugins: key(
+    textList.default([]),
+    'JavaScript files that add templates, converters, metrics and judges by name; they lie in the folder of the configuration or below it.',
+    { resume: 'free' },
+  ),
 };

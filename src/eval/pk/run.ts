@@ -7,6 +7,7 @@ import type { FettleConfig } from '../../config/index.ts';
 import { ConfigError, RunError } from '../../errors.ts';
 import { openJournal } from '../../endpoint/index.ts';
 import { writeAtomically, writeFileAtomically } from '../../formats/index.ts';
+import { pluginsOf } from '../../plugins/index.ts';
 import { acquireRunLock } from '../../run/index.ts';
 import { writePicture } from '../picture-files.ts';
 import { auditPairs, auditPoints } from './audit.ts';
@@ -32,8 +33,6 @@ export interface PkOptions {
   readonly judge?: Respond | undefined;
   /** Systems that are functions, by the names that they have in `systems`. */
   readonly systems?: Readonly<Record<string, Respond>> | undefined;
-  /** Judges and systems that plugins registered, by name. */
-  readonly plugins?: ReadonlyMap<string, Respond> | undefined;
   readonly onEvent?: ((event: PkEvent) => void) | undefined;
   /** Stops: what is under way is finished and kept. */
   readonly signal?: AbortSignal | undefined;
@@ -302,7 +301,7 @@ async function compare(
     config,
     journal,
     functions,
-    plugins: options.plugins ?? new Map(),
+    plugins: pluginsOf('judges') as ReadonlyMap<string, Respond>,
     endpoint: options.endpoint,
   };
   // All are opened before the first is asked: a missing key is said before anything is paid.

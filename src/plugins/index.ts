@@ -1,0 +1,1 @@
+export { loadPlugins, type PluginFunction, pluginsOf } from './load.ts';
