@@ -2,7 +2,15 @@
 import { type FittedAdapter, type ModelFolder, openWeights } from '../checkpoint/index.ts';
 import type { LinearModule, Model } from '../models/index.ts';
 import { frequencyLength, positionValues } from '../nn/index.ts';
-import { compile, type CompileOptions, float32, int64, type Program, type TensorValue } from '../runtime/index.ts';
+import {
+  compile,
+  type CompileOptions,
+  float32,
+  int64,
+  type Program,
+  type TensorValue,
+  type WeightLocator,
+} from '../runtime/index.ts';
 import { storedTokenIds, tokenRowInputs, type TuningMethod } from '../tuning/index.ts';
 import { AdapterStack, withAdapterStack } from './adapter-stack.ts';
 import { decodeNames, decodeOutputs } from './decode-graph.ts';
@@ -24,10 +32,11 @@ async function compileDecoder(
   folder: ModelFolder,
   method: TuningMethod,
   modules: readonly LinearModule[],
-  options: CompileOptions,
+  options: DecoderOptions,
 ): Promise<Program> {
   const outputs = decodeOutputs(folder.model, withAdapterStack(method.source(false), modules));
-  return compile(outputs, await openWeights(folder), { prepack: true, expandWeights: true, ...options });
+  const locate = options.locate ?? (await openWeights(folder));
+  return compile(outputs, locate, { prepack: true, expandWeights: true, ...options });
 }
 
 /** What a row of the decoder holds. */
@@ -48,13 +57,19 @@ export interface RowSnapshot {
   readonly cache: CacheSnapshot;
 }
 
+/** How a decoder computes. */
+export interface DecoderOptions extends CompileOptions {
+  /** Where weights lie, if not where the folder says: those of `openBlockCodes`. */
+  readonly locate?: WeightLocator;
+}
+
 export class Decoder {
   readonly model: Model;
   /** Adapters that rows may choose. */
   readonly adapters: AdapterStack;
   private readonly folder: ModelFolder;
   private readonly method: TuningMethod;
-  private readonly options: CompileOptions;
+  private readonly options: DecoderOptions;
   private program: Program;
   private readonly fixed: Record<string, TensorValue> = {};
   private readonly cache: KeyValueCache;
@@ -65,7 +80,7 @@ export class Decoder {
     method: TuningMethod,
     program: Program,
     fixed: FixedTensors,
-    options: CompileOptions,
+    options: DecoderOptions,
   ) {
     const { model } = folder;
     this.model = model;
@@ -83,7 +98,7 @@ export class Decoder {
     folder: ModelFolder,
     method: TuningMethod,
     fixed: FixedTensors,
-    options: CompileOptions,
+    options: DecoderOptions,
   ): Promise<Decoder> {
     return new Decoder(folder, method, await compileDecoder(folder, method, [], options), fixed, options);
   }

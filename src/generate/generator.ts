@@ -14,7 +14,7 @@ import type { Device } from '../runtime/index.ts';
 import type { Message } from '../template/index.ts';
 import { StreamDecoder, type Tokenizer } from '../tokenizer/index.ts';
 import { generate } from './answers.ts';
-import { DecodingEngine } from './engine.ts';
+import { DecodingEngine, type EngineLimits } from './engine.ts';
 import { type InferDtype, openModel } from './open-model.ts';
 import { greedySampling } from './sampling.ts';
 import { StopFilter } from './stop-filter.ts';
@@ -106,9 +106,13 @@ function stopIdsOf({ tokenizer, template }: TextTools, ofModel: readonly number[
 
 /**
  * Opens a model for generation.
+ * @param limits how much the engine computes at once.
  * @throws ConfigError `model-needed`; what opening the model, its adapters, its tokenizer and its template throws.
  */
-export async function openGenerator(settings: GeneratorSettings): Promise<Generator> {
+export async function openGenerator(
+  settings: GeneratorSettings,
+  limits: EngineLimits = { maxRows: 16 },
+): Promise<Generator> {
   const folder = settings.model_name_or_path;
   if (folder === undefined) throw new ConfigError('model-needed', {});
   // Plain text needs no template; messages are refused where there is none.
@@ -121,7 +125,7 @@ export async function openGenerator(settings: GeneratorSettings): Promise<Genera
     { device: settings.device, threads },
     { quantization: quantizationOf(settings), inferDtype: settings.infer_dtype },
   );
-  const engine = new DecodingEngine(decoder, { maxRows: 16 });
+  const engine = new DecodingEngine(decoder, limits);
   const suppressing = suppressingChoosers(settings, text.tokenizer);
   return {
     model,

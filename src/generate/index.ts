@@ -21,7 +21,7 @@ export {
   type RowMove,
 } from './engine.ts';
 export { type Answer, type AnswerOptions, type Generator, type GeneratorSettings, openGenerator } from './generator.ts';
-export { openModel, type OpenedModel } from './open-model.ts';
+export { type InferDtype, openModel, type OpenedModel } from './open-model.ts';
 export {
   argmax,
   type DrawKey,

@@ -1,7 +1,9 @@
 /** A model folder and its adapters, made ready for decoding: nothing moves, every adapter's matrices are inputs. */
 import {
+  type BlockBits,
   fitAdapter,
   type FittedAdapter,
+  openBlockCodes,
   openModelFolder,
   type Quantization,
   withVocabularyRows,
@@ -34,6 +36,15 @@ function pairsBelow({ folder, modules, values, savedModules, tokenRows }: Fitted
   );
 }
 
+/** Number formats of the weights in decoding. */
+export type InferDtype = 'auto' | 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int4';
+
+/** The output layer stays in 8 bits: its errors go straight into the probabilities. */
+const blockBits: Partial<Record<InferDtype, BlockBits>> = {
+  int8: { linear: 8, output: 8 },
+  int4: { linear: 4, output: 8 },
+};
+
 /**
  * Opens a model with adapters on top of one another.
  * @throws FormatError and UnsupportedError as opening the model and the adapters.
@@ -42,15 +53,22 @@ export async function openModel(
   folder: string,
   adapters: readonly string[],
   options: CompileOptions,
-  quantization?: Quantization,
+  {
+    quantization,
+    inferDtype = 'auto',
+  }: { readonly quantization?: Quantization | undefined; readonly inferDtype?: InferDtype } = {},
 ): Promise<OpenedModel> {
   const opened = await openModelFolder(folder, quantization);
-  const { model, stored } = opened;
+  const { model } = opened;
   const fitted: FittedAdapter[] = [];
   for (const adapter of adapters) fitted.push(await fitAdapter(adapter, model));
+  const bits = blockBits[inferDtype];
+  const codes = bits && (await openBlockCodes(opened, bits));
+  const stored = codes?.stored ?? opened.stored;
+  const decoderOptions = codes ? { ...options, locate: codes.locate } : options;
   const last = fitted.at(-1);
   if (last === undefined) {
-    return { model, decoder: await Decoder.create(opened, frozenMethod(stored), new Map(), options) };
+    return { model, decoder: await Decoder.create(opened, frozenMethod(stored), new Map(), decoderOptions) };
   }
   const below = fitted.slice(0, -1);
   const grown = withVocabularyRows(opened, last.vocabularySize);
@@ -63,5 +81,5 @@ export async function openModel(
   });
   const fixed = new Map(below.flatMap((adapter, index) => [...pairsBelow(adapter, index)]));
   for (const { name, shape } of method.trainables) fixed.set(name, { shape, values: last.values.get(name)! });
-  return { model: grown.model, decoder: await Decoder.create(grown, method, fixed, options) };
+  return { model: grown.model, decoder: await Decoder.create(grown, method, fixed, decoderOptions) };
 }

@@ -6,6 +6,8 @@ export { cutNodes, substitute } from './transform.ts';
 export { formatNode, printGraph } from './print.ts';
 export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts';
 export {
+  type BlockCodes,
+  blockCodesSize,
   type EightBitLayout,
   expandedRows,
   type FloatLeaf,
@@ -53,6 +55,8 @@ export {
   groupedOuter,
   groupedWeights,
   input,
+  blockCodesMatmul,
+  blockCodesWeight,
   integerMatmul,
   integerWeight,
   layerNorm,

@@ -3,7 +3,7 @@
  * The closed list of operations and their attributes stands here; what they do stands in `ops/`.
  */
 import type { DType } from './dtype.ts';
-import type { IntegerLayout, QuantizedLayout } from './quantized.ts';
+import type { BlockCodes, IntegerLayout, QuantizedLayout } from './quantized.ts';
 import type { ScoreRule } from './score-rule.ts';
 import type { Shape } from './shape.ts';
 
@@ -53,6 +53,8 @@ export interface OpAttributes {
   quantizedMatmul: { readonly layout: QuantizedLayout; readonly transposeB: boolean };
   /** The same in integers: inputs x, the weight's bytes and its scales; see `ops/integer-product.ts`. */
   integerMatmul: { readonly layout: IntegerLayout; readonly transposeB: boolean };
+  /** x times a weight in short blocks of codes: inputs x, codes and scales; see `ops/block-codes-product.ts`. */
+  blockCodesMatmul: { readonly layout: BlockCodes };
   /** Groups of rows times a weight each: inputs x, bounds and the weights; see `ops/grouped-product.ts`. */
   groupedMatmul: {
     readonly groups: number;

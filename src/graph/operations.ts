@@ -198,6 +198,11 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
   order: { build: ([a], { direction, count }) => ops.order(a!, direction, count), gradient: null },
 
   // the exact gradient of the product in f32; the other direction reads the weight as it lies for it
+  // decoding only
+  blockCodesMatmul: {
+    build: ([x, codes, scales], { layout }) => ops.blockCodesMatmul(x!, [codes!, scales!], layout),
+    gradient: null,
+  },
   integerMatmul: {
     build: ([x, matrix, scales], { layout, transposeB }) =>
       ops.integerMatmul(x!, [matrix!, scales!], layout, transposeB),

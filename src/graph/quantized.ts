@@ -48,6 +48,16 @@ export function isIntegerLayout(layout: { readonly dtype: string }): layout is I
   return layout.dtype === 'int8' && (layout as EightBitLayout).integer !== undefined;
 }
 
+/** A weight [out, in] in unsigned codes around their middle (8 or 128), a scale for each block of a row; short rows are filled up. */
+export interface BlockCodes {
+  readonly dtype: 'blocks';
+  readonly bits: 4 | 8;
+  readonly shape: readonly [outputs: number, inputs: number];
+}
+
+/** Values of a row that share a scale in block codes: the block that onnxruntime's kernels and ggml's types have in common. */
+export const blockCodesSize = 32;
+
 export type QuantizedLayout = FourBitLayout | EightBitLayout;
 
 const fp4Twelfths = [0, 0.0625, 8, 12, 4, 6, 2, 3];

@@ -8,7 +8,7 @@ import { lowerGroupedMatmul, lowerGroupedOuter } from './grouped-product.ts';
 import { lowerIntegerMatmul } from './integer-product.ts';
 import { lowerQuantizedMatmul } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
-import type { Node, OpName } from '../graph/index.ts';
+import { blockCodesSize, type Node, type OpName } from '../graph/index.ts';
 
 /** Emits the nodes of one operation and gives the name of its result. */
 export type Lowering<O extends OpName> = (node: Node<O>, writer: GraphWriter, inputs: readonly string[]) => string;
@@ -83,6 +83,18 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   },
   quantizedMatmul: lowerQuantizedMatmul,
   integerMatmul: lowerIntegerMatmul,
+  blockCodesMatmul: (node, writer, inputs) => {
+    const { bits, shape } = node.attributes.layout;
+    // level 4: rows are rounded to bytes by blocks and multiplied in integers; the others expand the weight
+    const attributes = {
+      K: BigInt(shape[1]),
+      N: BigInt(shape[0]),
+      bits: BigInt(bits),
+      block_size: BigInt(blockCodesSize),
+      accuracy_level: 4n,
+    };
+    return writer.emit('MatMulNBits', inputs, attributes, 'com.microsoft');
+  },
   groupedMatmul: lowerGroupedMatmul,
   groupedOuter: lowerGroupedOuter,
   reshape: (node, writer, [x]) => {

@@ -11,8 +11,13 @@ export interface FloatWeight {
 /** A weight as it is stored: floats, or 4-bit or 8-bit codes. Only weights of linear modules are stored in codes. */
 export type StoredWeight = FloatWeight | g.QuantizedLayout;
 
+/** Whether a weight is stored in short blocks of codes, for decoding. */
+export function isBlockCodes(weight: StoredWeight | g.BlockCodes): weight is g.BlockCodes {
+  return weight.dtype === 'blocks';
+}
+
 /** Whether a weight is stored in codes. */
-export function isQuantized(weight: StoredWeight): weight is g.QuantizedLayout {
+export function isQuantized(weight: StoredWeight | g.BlockCodes): weight is g.QuantizedLayout {
   return weight.dtype === 'nf4' || weight.dtype === 'fp4' || weight.dtype === 'int8';
 }
 
@@ -30,7 +35,7 @@ export interface MovedParameters {
 
 /** The plain source: no adapters. Nodes are made once, so that the graph holds each weight once. */
 export function frozenParameters(
-  stored: ReadonlyMap<string, StoredWeight>,
+  stored: ReadonlyMap<string, StoredWeight | g.BlockCodes>,
   moved: MovedParameters,
 ): ParameterSource & { readonly storedWeight: (name: string) => g.Node } {
   const nodes = new Map<string, g.Node>();
@@ -43,7 +48,8 @@ export function frozenParameters(
     once(`stored ${name}`, () => {
       const weight = stored.get(name);
       if (!weight) throw new Error(`the checkpoint was opened without ${name}`);
-      if (isQuantized(weight)) throw new Error(`${name} is stored in codes and is no weight of a linear module`);
+      if (isQuantized(weight) || isBlockCodes(weight))
+        throw new Error(`${name} is stored in codes and is no weight of a linear module`);
       return g.weight(name, weight.dtype, weight.shape);
     });
   const movedNode = (name: string): g.Node | undefined => {
@@ -59,7 +65,16 @@ export function frozenParameters(
   };
   const codes = (name: string, layout: g.QuantizedLayout): readonly g.Node[] =>
     leaves(name, () => g.quantizedWeight(name, layout));
-  const codedProduct = (name: string, x: g.Node, layout: g.QuantizedLayout, transposeB: boolean): g.Node => {
+  const codedProduct = (
+    name: string,
+    x: g.Node,
+    layout: g.QuantizedLayout | g.BlockCodes,
+    transposeB: boolean,
+  ): g.Node => {
+    if (layout.dtype === 'blocks') {
+      const [codesOf, scalesOf] = leaves(name, () => g.blockCodesWeight(name, layout));
+      return g.blockCodesMatmul(x, [codesOf!, scalesOf!], layout);
+    }
     if (!g.isIntegerLayout(layout)) return g.quantizedMatmul(x, codes(name, layout), layout, transposeB);
     const [matrix, scales] = leaves(name, () => g.integerWeight(name, layout, transposeB));
     return g.integerMatmul(x, [matrix!, scales!], layout, transposeB);
@@ -76,7 +91,7 @@ export function frozenParameters(
       const name = `${module}.weight`;
       const weight = moved.shapes.has(name) ? undefined : stored.get(name);
       const product =
-        weight && isQuantized(weight)
+        weight && (isQuantized(weight) || isBlockCodes(weight))
           ? codedProduct(name, x, weight, transposed !== true)
           : g.matmul(x, parameter(name), { transposeB: transposed !== true });
       return bias ? g.add(product, parameter(`${module}.bias`)) : product;
@@ -101,7 +116,8 @@ export function frozenParameters(
       const name = `${module}.weight`;
       const isFrozen = !moved.shapes.has(name) && !(tiedTo !== undefined && moved.tiedOutputFollows);
       const bytes = isFrozen ? stored.get(integerHeadName(module)) : undefined;
-      if (bytes && isQuantized(bytes)) return codedProduct(integerHeadName(module), x, bytes, true);
+      if (bytes && (isQuantized(bytes) || isBlockCodes(bytes)))
+        return codedProduct(integerHeadName(module), x, bytes, true);
       const table =
         tiedTo === undefined || moved.shapes.has(name)
           ? parameter(name)

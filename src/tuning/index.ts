@@ -1,4 +1,4 @@
-export { type FloatWeight, integerHeadName, isQuantized, type StoredWeight } from './frozen.ts';
+export { type FloatWeight, integerHeadName, isBlockCodes, isQuantized, type StoredWeight } from './frozen.ts';
 export { type LoraModule, loraNames, loraScale, type LoraSettings } from './lora.ts';
 export type { DropoutSite, Start, Trainable, TuningMethod } from './method.ts';
 export {

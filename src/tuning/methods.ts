@@ -1,4 +1,5 @@
 /** The tuning methods, put together from their parts. */
+import type { BlockCodes } from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import { frozenParameters, type StoredWeight } from './frozen.ts';
 import { loraDropoutSites, type LoraModule, type LoraSettings, loraTrainables, withLora } from './lora.ts';
@@ -6,7 +7,7 @@ import type { Trainable, TuningMethod } from './method.ts';
 import { type MovedRows, type TokenRowSettings, tokenRowTrainables, withTokenRows } from './token-rows.ts';
 
 /** Weights as the checkpoint stores them, by name. */
-export type StoredWeights = ReadonlyMap<string, StoredWeight>;
+export type StoredWeights = ReadonlyMap<string, StoredWeight | BlockCodes>;
 
 /** What a LoRA run moves beside the adapters. */
 export interface LoraMethodSettings extends LoraSettings {

@@ -22,6 +22,7 @@ export {
 } from './elementwise.ts';
 export { reduceMax, reduceMean, reduceSum, sumTo } from './reduction.ts';
 export { concat, cut, expand, reshape, slice, transpose } from './movement.ts';
+export { blockCodesMatmul, blockCodesWeight } from './block-codes-product.ts';
 export { integerMatmul, integerWeight, otherWay } from './integer-product.ts';
 export { matmul, type MatmulOptions } from './product.ts';
 export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
