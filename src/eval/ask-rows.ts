@@ -110,7 +110,9 @@ export async function askRows(settings: AskSettings, options: AskOptions): Promi
   const generator = await openGenerator(settings);
   try {
     const notices: Notice[] = [];
-    const rows = await readPromptRows(settings, generator.text, notices);
+    // No prompt may be longer than the model.
+    const cutoff_len = Math.min(settings.cutoff_len, generator.model.maxPositions);
+    const rows = await readPromptRows({ ...settings, cutoff_len }, generator.text, notices);
     for (const { text } of notices) onEvent?.({ type: 'notice', text });
     const journal = await openAnswerJournal(options.journal, await identityOf(settings, generator, rows));
     const known = new Map(journal.known);

@@ -9,7 +9,7 @@ export {
 export type { AskEvent } from './ask-rows.ts';
 export { compare, type CompareEnd, type CompareEvent, type Comparison, type CompareSettings } from './compare.ts';
 export { findLabels, labelMapper, type LabelReport, labelReport } from './labels.ts';
-export { predict, type PredictEnd, type PredictResults, type PredictSettings } from './predict.ts';
+export { predict, type PredictEnd, predictFileNames, type PredictResults, type PredictSettings } from './predict.ts';
 export { registerMetric, type RowMetric, rowMetricNames, type ScoredAnswer } from './row-metrics.ts';
 export { runTask, taskNames, type TaskSettings } from './run-task.ts';
 export { scoreAnswers, type Score, type Scores, type ScoreSettings } from './scores.ts';

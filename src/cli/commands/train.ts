@@ -1,7 +1,11 @@
 /** `fettle train`: starts the trainer process and shows its run folder; Ctrl-C finishes the step and saves. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FettleConfig, trainingNeeds } from '../../config/index.ts';
+import { compareForResume, type FettleConfig, trainingNeeds } from '../../config/index.ts';
+import { withModelLength } from '../../data/index.ts';
+import { predictFileNames } from '../../eval/index.ts';
 import { trainTexts } from '../../messages/cli.ts';
+import { readRunRecord } from '../../run/index.ts';
 import { train } from '../../train/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
@@ -85,6 +89,16 @@ function withResult(config: FettleConfig): FettleConfig {
   return { ...config, adapter_name_or_path: [...(isNew ? before : before.slice(0, -1)), output] };
 }
 
+/** Whether the folder holds this very run, trained to its end, and predictions that were ended before all were there. */
+async function waitsForPredictions(config: FettleConfig, given: readonly string[]): Promise<boolean> {
+  const folder = config.output_dir!;
+  if (!config.do_train || !config.do_predict || !existsSync(join(folder, predictFileNames.journal))) return false;
+  const record = await readRunRecord(folder).catch(() => undefined);
+  if (record?.state !== 'done') return false;
+  const asked = await withModelLength(config, given.includes('cutoff_len'), []);
+  return compareForResume(record.config as unknown as FettleConfig, asked) === undefined;
+}
+
 export const command: Command = {
   usage: configUsage,
   flags: [jsonFlag, { flags: '--detach', description: 'let the run go on when this terminal closes' }],
@@ -101,7 +115,7 @@ export const command: Command = {
     const detach = context.options['detach'] === true || config.detach;
     const goOn = shellCommand(['fettle', 'train', ...context.arguments]);
     let results: object | undefined;
-    if (config.do_train || config.do_eval) {
+    if ((config.do_train || config.do_eval) && !(await waitsForPredictions(config, given))) {
       const trained = await runTraining(context, config, { detach, given, goOn });
       if (trained.exitCode !== 0 || detach || !config.do_predict) {
         if (context.options['json'] === true && trained.results !== undefined) context.out.json(trained.results);
