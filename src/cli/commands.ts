@@ -79,6 +79,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/data-prepare.ts'),
   },
   {
+    name: 'serve',
+    summary: 'Serve a model as OpenAI does: chat, completions, adapters by name',
+    load: () => import('./commands/serve.ts'),
+  },
+  {
     name: 'convert llama2c',
     summary: 'Turn a llama2.c checkpoint into a Hugging Face folder',
     load: () => import('./commands/convert-llama2c.ts'),

@@ -16,6 +16,7 @@ export type KeyGroup =
   | 'Generation'
   | 'Export'
   | 'Pairwise comparison'
+  | 'Serving'
   | 'Predictions and tasks'
   | 'Machine';
 

@@ -18,7 +18,6 @@ const unset = (remedy: string): RefusedKey => ({ neutral: ['none'], remedy });
 const useAdamw = 'Leave it out: use optim: adamw_torch';
 const useLora = 'Leave it out: use plain LoRA';
 const crossEntropy = 'Leave it out: the loss is the cross-entropy';
-const noSuchCommand = 'Leave it out';
 
 /** Every refused key. */
 export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
@@ -69,7 +68,4 @@ export const refusedKeys: Readonly<Record<string, RefusedKey>> = {
   export_hub_model_id: unset('Upload export_dir yourself'),
   export_quantization_bit: unset('Leave it out: weights are exported in the number format of the base model'),
   export_legacy_format: off('Leave it out: weights are exported as safetensors'),
-  host: unset(noSuchCommand),
-  port: unset(noSuchCommand),
-  api_key: unset(noSuchCommand),
 };

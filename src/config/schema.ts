@@ -13,6 +13,7 @@ import { methodKeys } from './keys/method.ts';
 import { modelKeys } from './keys/model.ts';
 import { outputKeys } from './keys/output.ts';
 import { precisionKeys } from './keys/precision.ts';
+import { servingKeys } from './keys/serving.ts';
 import { testKeys } from './keys/tests.ts';
 import { trainingKeys } from './keys/training.ts';
 import { refusedKeys } from './refused-keys.ts';
@@ -30,6 +31,7 @@ export const configSchema = z.strictObject({
   ...testKeys,
   ...exportKeys,
   ...comparisonKeys,
+  ...servingKeys,
   ...machineKeys,
   ...precisionKeys,
 });

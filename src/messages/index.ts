@@ -13,6 +13,7 @@ import { hubMessages } from './hub.ts';
 import { pkMessages } from './pk.ts';
 import { pluginMessages } from './plugins.ts';
 import { runMessages } from './run.ts';
+import { serverMessages } from './server.ts';
 import { tokenizerMessages } from './tokenizer.ts';
 
 export const messages = {
@@ -30,6 +31,7 @@ export const messages = {
   ...pkMessages,
   ...pluginMessages,
   ...runMessages,
+  ...serverMessages,
   ...tokenizerMessages,
 };
 

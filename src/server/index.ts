@@ -1,0 +1,1 @@
+export { type RunningServer, type ServerEvents, startServer } from './serve.ts';
