@@ -94,9 +94,12 @@ export const baichuan: ModelReader = (file, json) => {
     logits: (source, x) => {
       const logits = source.outputLogits(output, norm(source, 'model.norm', x), undefined);
       if (!normalizesHead) return logits;
+      // each row times itself: the sum of squares without a second table. A head in stretches has fewer rows
       const head = source.parameter(`${output}.weight`);
-      const squares = g.add(g.reduceSum(g.mul(head, head), [1]), g.scalar(smallestSquare));
-      return g.div(logits, g.reshape(g.sqrt(squares), [1, vocabularySize]));
+      const rows = head.shape[0]!;
+      const each = g.reshape(head, [rows, 1, hiddenSize]);
+      const squares = g.reshape(g.matmul(each, each, { transposeB: true }), [1, rows]);
+      return g.div(logits, g.sqrt(g.add(squares, g.scalar(smallestSquare))));
     },
   };
 };

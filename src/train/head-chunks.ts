@@ -105,8 +105,9 @@ function buildStretch(
   const x = g.input(borderNames.input, 'float32', ['R', model.hiddenSize]);
   const cut: ParameterSource = {
     ...source,
-    // what belongs to single ids, as a bias does
+    // what belongs to single ids, as a bias does, and the table itself where a family looks at its rows
     parameter: (parameter) => {
+      if (parameter === weight) return part;
       const whole = source.parameter(parameter);
       return whole.shape.length === 1 && whole.shape[0] === vocabulary ? g.slice(whole, 0, begin, end) : whole;
     },
