@@ -204,3 +204,14 @@ it('SHA-256 is that of Node', () => {
     expect(sha256(text)).toBe(createHash('sha256').update(text).digest('hex'));
   }
 });
+
+it('a template is the same on any day, unless it writes the day', () => {
+  const hash = (source: string, day: string): string =>
+    loadTemplate({ tokens, chatTemplate: source, now: new Date(`${day}T10:00:00Z`) }).hash;
+  const plain = '{% for m in messages %}{{ m.content }}{% endfor %}';
+  expect(hash(plain, '2026-01-01')).toBe(hash(plain, '2026-02-02'));
+  expect(hash(plain, '2026-01-01')).not.toBe(hash(`${plain} `, '2026-01-01'));
+  const dated = `${plain}{{ strftime_now('%d %b %Y') }}`;
+  expect(hash(dated, '2026-01-01')).not.toBe(hash(dated, '2026-02-02'));
+  expect(hash(dated, '2026-01-01')).toBe(hash(dated, '2026-01-01'));
+});

@@ -65,6 +65,6 @@ export interface ChatTemplate {
   ): readonly RenderedConversation[];
   /** What is saved with an adapter: `loadSavedTemplate` reads it. */
   readonly content: string;
-  /** sha256 of `content`, hexadecimal. */
+  /** sha256 of all that decides on its renderings, hexadecimal: equal hashes mean equal texts. */
   readonly hash: string;
 }

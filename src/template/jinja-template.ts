@@ -72,7 +72,10 @@ class JinjaTemplate implements ChatTemplate {
     this.stopTokens = [...new Set([...(isToken ? [endToken] : []), ...(eos === undefined ? [] : [eos])])];
     this.stopStrings = isToken || endToken === '' || endToken === eos ? [] : [endToken];
     this.content = JSON.stringify({ format: 'fettle-template-1', kind: 'jinja', ...settings });
-    this.hash = sha256(this.content);
+    // The day counts only for templates that write it: others give the same text on any day.
+    const { date, ...undated } = settings;
+    const day = settings.source.includes('strftime_now') ? date.slice(0, 10) : '';
+    this.hash = sha256(JSON.stringify({ ...undated, day }));
   }
 
   /** What a template writes after an answer; "" where it refuses the simplest conversation. */
