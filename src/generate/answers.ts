@@ -1,6 +1,7 @@
 /** Answers to prompts: sampled or greedy, several to a prompt, streamed as their tokens become certain. */
 import { logSumExp } from './distribution.ts';
-import type { DecodingEngine, DecodingStrategy, RowMove } from './engine.ts';
+import { type BeamSettings, BeamStrategy } from './beams.ts';
+import type { DecodingEngine, DecodingStrategy, EngineHandle, RowMove } from './engine.ts';
 import {
   argmax,
   drawNumber,
@@ -57,6 +58,10 @@ export interface GenerationRequest {
   readonly sampling: SamplingSettings;
   /** Answers to the prompt, which is computed once; left out: 1. */
   readonly answers?: number;
+  /** Beam search in place of answers of their own; `answers` are then the best that were found, told when they are. */
+  readonly beams?: BeamSettings;
+  /** Beam search: whether an answer ends with the last of these ids though that is no stop id. */
+  readonly endsWith?: (ids: readonly number[]) => boolean;
   /** Number of the request for its random numbers; left out: 0. */
   readonly draw?: number;
   /** So many most probable tokens are told beside each one; left out: no log-probabilities. */
@@ -194,21 +199,48 @@ export interface GenerationHandle {
 
 /** Asks the engine for answers. They depend on neither the other requests nor on when they run; see NOTES.md for what holds in which number format. */
 export function generate(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
+  return request.beams === undefined ? sampleAnswers(engine, request) : searchBeams(engine, request, request.beams);
+}
+
+function searchBeams(engine: DecodingEngine, request: GenerationRequest, beams: BeamSettings): GenerationHandle {
+  const strategy = new BeamStrategy(request, beams, request.endsWith ?? (() => false));
+  const handle = submit(engine, request, strategy, beams.beams);
+  return {
+    done: handle.done.then((end) =>
+      strategy.answers.slice(0, request.answers ?? 1).map(({ ids }, i): Generation => {
+        request.onTokens?.(i, ids, []);
+        const isStopped = ids.length < request.maxNewTokens || request.stopIds.has(ids.at(-1)!);
+        return { ids, finishReason: end === 'aborted' ? end : isStopped ? 'stop' : 'length', logprobs: [] };
+      }),
+    ),
+    abort: () => handle.abort(),
+  };
+}
+
+function sampleAnswers(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
   const room = (engine.mostTokens ?? Infinity) - request.promptIds.length;
   const strategy = new AnswersStrategy({ ...request, maxNewTokens: Math.min(request.maxNewTokens, Math.max(1, room)) });
-  const { promptIds, promptLogits, adapter, signal } = request;
-  const handle = engine.submit({
+  const handle = submit(engine, request, strategy, strategy.answers.length);
+  return {
+    done: handle.done.then(() => strategy.answers.map((answer) => answer.result)),
+    abort: () => handle.abort(),
+  };
+}
+
+function submit(
+  engine: DecodingEngine,
+  { promptIds, promptLogits, adapter, signal }: GenerationRequest,
+  strategy: DecodingStrategy,
+  rows: number,
+): EngineHandle {
+  return engine.submit({
     promptIds,
-    rows: strategy.answers.length,
+    rows,
     strategy,
     ...(promptLogits === undefined ? {} : { promptLogits }),
     ...(adapter === undefined ? {} : { adapter }),
     ...(signal === undefined ? {} : { signal }),
   });
-  return {
-    done: handle.done.then(() => strategy.answers.map((answer) => answer.result)),
-    abort: () => handle.abort(),
-  };
 }
 
 /** log p of a token and of the most probable ones. */

@@ -9,6 +9,7 @@ export {
   type TokenChooser,
   type TokenLogprobs,
 } from './answers.ts';
+export type { BeamSettings } from './beams.ts';
 export { Decoder, type FixedTensors } from './decoder.ts';
 export { Distribution, distributionOf, type DistributionSettings, logSumExp } from './distribution.ts';
 export {
