@@ -17,8 +17,22 @@ const common = {
   eos_token_id: 2,
 } as const;
 
+/** Llama 3.2's smaller model. */
+const oneBillion: ModelConfigJson = {
+  ...common,
+  max_position_embeddings: 131_072,
+  rope_theta: 500_000,
+  hidden_size: 2048,
+  intermediate_size: 8192,
+  num_hidden_layers: 16,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128_256,
+  tie_word_embeddings: true,
+};
+
 /** config.json of each shape, by its name on the command line. */
-export const benchShapes: Readonly<Record<'135m' | '1.1b', ModelConfigJson>> = {
+export const benchShapes: Readonly<Record<'135m' | '1.1b' | '1b' | '1b-2-layers', ModelConfigJson>> = {
   '135m': {
     ...common,
     hidden_size: 576,
@@ -39,6 +53,9 @@ export const benchShapes: Readonly<Record<'135m' | '1.1b', ModelConfigJson>> = {
     vocab_size: 32_000,
     tie_word_embeddings: false,
   },
+  '1b': oneBillion,
+  /** The same with two of its sixteen layers, for times. */
+  '1b-2-layers': { ...oneBillion, num_hidden_layers: 2 },
 };
 
 export type BenchShape = keyof typeof benchShapes;

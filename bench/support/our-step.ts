@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util';
 import { type IntegerForm, openModelFolder } from '../../src/checkpoint/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
+import { choosePlan } from '../../src/train/memory-plan.ts';
+import type { PlanForm } from '../../src/train/plan-form.ts';
 import { loraMethod, targetModules } from '../../src/tuning/index.ts';
 import type { Batch } from './step-process.ts';
 
@@ -20,6 +22,9 @@ const { values: options } = parseArgs({
     'layers-per-segment': { type: 'string', default: '1' },
     prepack: { type: 'boolean', default: false },
     longest: { type: 'string' },
+    /** Bytes: the step takes the form that the memory plan chooses for one row of `longest` tokens. */
+    'memory-limit': { type: 'string' },
+    labelled: { type: 'string' },
     compute: { type: 'string', default: 'float32' },
   },
 });
@@ -32,14 +37,31 @@ const method = loraMethod(folder.model, folder.stored, {
   modules: targetModules(folder.model, ['all']).map((module) => ({ ...module, rank, scale: 2 })),
   savedModules: [],
 });
+const given: PlanForm =
+  options.plan === 'segmented'
+    ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
+    : { kind: 'whole' };
+const planned =
+  options['memory-limit'] === undefined
+    ? undefined
+    : choosePlan(
+        folder.model,
+        method,
+        {
+          rows: 1,
+          longest: Number(options.longest),
+          tokens: Number(options.longest),
+          labelled: Number(options.labelled),
+        },
+        8,
+        Number(options['memory-limit']),
+        true,
+      );
 const engine = await createGraphEngine(folder, method, {
   device: 'cpu',
   threads: Number(options.threads),
   ...(options.prepack ? { prepack: true } : {}),
-  plan:
-    options.plan === 'segmented'
-      ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
-      : { kind: 'whole' },
+  plan: planned?.form ?? given,
   seed: 1,
   ...(options.longest === undefined ? {} : { longest: Number(options.longest) }),
 });
@@ -64,7 +86,7 @@ async function step(batch: Batch, number: number): Promise<number> {
 
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const trainedParameters = engine.parameters.reduce((sum, { data }) => sum + data.length, 0);
-say({ ready: true, trainedParameters });
+say({ ready: true, trainedParameters, form: planned?.form, plannedPeakBytes: planned?.peak });
 let number = 0;
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line) as { do: string; batch: Batch };

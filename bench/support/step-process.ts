@@ -20,6 +20,8 @@ export interface StepReport {
 /** A running child. */
 export class StepProcess {
   readonly name: string;
+  /** What the child said of itself when it was ready. */
+  ready: Readonly<Record<string, unknown>> = {};
   private readonly child: ChildProcess;
   private readonly answers: AsyncIterator<string>;
   private readonly lines: Interface;
@@ -45,7 +47,7 @@ export class StepProcess {
       env: { ...process.env, ...environment },
     });
     const process_ = new StepProcess(name, child);
-    await process_.answer();
+    process_.ready = (await process_.answer()) as Record<string, unknown>;
     return process_;
   }
 
