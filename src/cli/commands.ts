@@ -79,6 +79,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./commands/data-prepare.ts'),
   },
   {
+    name: 'study suppress',
+    summary: 'Show what suppressing texts does to the numbers of items in answers',
+    load: () => import('./commands/study-suppress.ts'),
+  },
+  {
     name: 'serve',
     summary: 'Serve a model as OpenAI does: chat, completions, adapters by name',
     load: () => import('./commands/serve.ts'),

@@ -26,3 +26,4 @@ export {
   type Respond,
   runPk,
 } from './pk/index.ts';
+export { runSuppressStudy, studyFileNames, type SuppressStudy, type SuppressStudySettings } from './suppress-study.ts';

@@ -4,6 +4,7 @@ const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** Refusals. */
 export const evalMessages = {
+  'study-needs': (_: object) => 'suppress: the texts to be suppressed must be given, got none',
   'task-unknown': (f: { task: string; choices: readonly string[] }) =>
     `task: must be one of ${f.choices.join(', ')}, got "${f.task}"`,
   'task-part': (f: { task: string; part: string; choices: readonly string[] }) =>
@@ -100,4 +101,16 @@ export const compareTexts = {
     `${shown} of ${all} rows, those that differ most first; comparison.jsonl holds all. Marked: what the right answer lacks.`,
   verdict: (f: { difference: number; ci: readonly [number, number]; better: number; worse: number; verdict: string }) =>
     `${f.difference > 0 ? '+' : ''}${f.difference.toFixed(4)}  (95 %: ${f.ci[0].toFixed(4)} to ${f.ci[1].toFixed(4)})  ${f.better} rows better, ${f.worse} worse: ${f.verdict}`,
+};
+
+/** Words of `fettle study suppress`. */
+export const studyTexts = {
+  arm: (name: 'plain' | 'suppressed') => (name === 'plain' ? 'without suppression' : 'with suppression'),
+  noHeading: 'no heading',
+  section: (before: { mean: number; variance: number }, after: { mean: number; variance: number }) =>
+    `items ${before.mean.toFixed(2)} -> ${after.mean.toFixed(2)}  variance ${before.variance.toFixed(3)} -> ${after.variance.toFixed(3)}`,
+  ratio: (ratio: number, ci: readonly [number, number], n: number) =>
+    `variance with over without suppression: ${ratio.toFixed(3)} (95 %: ${ci[0].toFixed(3)} to ${ci[1].toFixed(3)}), ${n} prompts${
+      ci[1] < 1 ? '' : ci[0] > 1 ? ': it has risen' : ': not told apart from 1'
+    }`,
 };
