@@ -62,14 +62,18 @@ export function* mixRows(
   const used = sizes.map(() => 0);
   const wasExhausted = open.map((isOpen) => !isOpen);
   const pick = picker(sizes, probabilities, seed);
+  let isOver = false;
   while (open.some(Boolean)) {
     const dataset = pick(open);
     const index = used[dataset]!++;
     yield { dataset, index };
-    if (used[dataset]! < sizes[dataset]!) continue;
-    wasExhausted[dataset] = true;
-    if (strategy === 'interleave_under' || wasExhausted.every(Boolean)) return;
-    if (strategy === 'interleave_over') used[dataset] = 0;
-    else open[dataset] = false;
+    if (used[dataset]! === sizes[dataset]!) {
+      wasExhausted[dataset] = true;
+      isOver ||= strategy === 'interleave_under' || wasExhausted.every(Boolean);
+      if (strategy === 'interleave_over') used[dataset] = 0;
+      if (strategy === 'interleave_once') open[dataset] = false;
+    }
+    // Sets that take turns end with a whole round.
+    if (isOver && (probabilities !== undefined || dataset === open.lastIndexOf(true))) return;
   }
 }

@@ -95,7 +95,11 @@ describe('mixing', () => {
   it('without probabilities takes turns', () => {
     expect(mix([2, 1], 'concat', undefined, 1)).toBe('a0 a1 b0');
     expect(mix([3, 2], 'interleave_under', undefined, 1)).toBe('a0 b0 a1 b1');
-    expect(mix([3, 2], 'interleave_over', undefined, 1)).toBe('a0 b0 a1 b1 a2');
+    // As `interleave_datasets` of datasets 5.2 gives them: whole rounds.
+    expect(mix([2, 3], 'interleave_under', undefined, 1)).toBe('a0 b0 a1 b1');
+    expect(mix([2, 4, 3], 'interleave_under', undefined, 1)).toBe('a0 b0 c0 a1 b1 c1');
+    expect(mix([3, 2], 'interleave_over', undefined, 1)).toBe('a0 b0 a1 b1 a2 b0');
+    expect(mix([2, 4, 3], 'interleave_over', undefined, 1)).toBe('a0 b0 c0 a1 b1 c1 a0 b2 c2 a1 b3 c0');
     expect(mix([1, 3], 'interleave_over', undefined, 1)).toBe('a0 b0 a0 b1 a0 b2');
     expect(mix([3, 1, 2], 'interleave_once', undefined, 1)).toBe('a0 b0 c0 a1 c1 a2');
   });
