@@ -196,6 +196,27 @@ describe('pairs', () => {
   });
 });
 
+test('predictions of two runs compete as they are: rows by their order, labels as references', async () => {
+  const predictions = (answer: string): string =>
+    jsonl([1, 2, 3].map((row) => ({ prompt: `ask ${row}`, predict: `${answer} ${row}`, label: `right ${row}` })));
+  const prompts: string[] = [];
+  const { results } = await runPk(
+    config({
+      systems: { x: { answers: predictions('x') }, y: { answers: predictions('y') } },
+      judge: {},
+      maxSamples: 2,
+    }),
+    {
+      judge: ({ messages }) => {
+        prompts.push(messages.at(-1)!.content);
+        return '[[C]]';
+      },
+    },
+  );
+  expect(results).toMatchObject({ n: 2, ties: 2 });
+  expect(prompts.every((text) => /Reference Answer\]\nright [12]\n/.test(text))).toBe(true);
+});
+
 describe('MT-Bench', () => {
   const questions = jsonl([
     { question_id: 81, category: 'writing', turns: ['write', 'rewrite'] },

@@ -197,6 +197,15 @@ describe('models', () => {
     expect(winRate).toBeGreaterThan(0.45);
     expect(winRate).toBeLessThan(0.55);
     expect(lengthEffect).toBeGreaterThan(1.5);
+    // The same where a few answers are a hundred times as long: they must not decide the scale.
+    const skewed = Array.from({ length: 3000 }, (_, i) => {
+      const lengthDifference = i % 30 === 0 ? 5000 : -30 + 40 * random.nextNormal();
+      const p = 1 / (1 + Math.exp(-3 * Math.tanh(lengthDifference / 30)));
+      return { lengthDifference, score: random.next() < p ? 1 : 0 };
+    });
+    expect(skewed.reduce((sum, { score }) => sum + score, 0) / skewed.length).toBeLessThan(0.4);
+    expect(lengthControlled(skewed).winRate).toBeGreaterThan(0.45);
+    expect(lengthControlled(skewed).winRate).toBeLessThan(0.55);
     const equal = lengthControlled([
       { score: 1, lengthDifference: 0 },
       { score: 0, lengthDifference: 0 },

@@ -1,5 +1,5 @@
 /** What is said of wins, ties and losses: tests, intervals, agreement, and strengths of more than two systems. */
-import { type Interval, wilsonInterval, z95 } from '../intervals.ts';
+import { type Interval, quantile, wilsonInterval, z95 } from '../intervals.ts';
 
 /** Logarithm of n!, exact sums: counts of games are small. */
 function logFactorials(count: number): Float64Array {
@@ -201,21 +201,20 @@ export interface LengthItem {
   readonly lengthDifference: number;
 }
 
-/** A ridge on both coefficients, so that separable items have a finite answer: as strong as a tenth of an item. */
-const logisticRidge = 0.1;
-const newtonRounds = 50;
+/** A ridge on both coefficients, so that separable items have a finite answer: as strong as a hundredth of an item. */
+const logisticRidge = 0.01;
+const newtonRounds = 100;
 
 /**
  * The win rate with the effect of length taken out, after AlpacaEval 2 (Dubois et al. 2024): a logistic model of the score
- * on tanh(difference / its standard deviation), read at difference 0. Without AlpacaEval's term for the difficulty of a
- * question, which needs many systems.
+ * on tanh(difference / scale), read at difference 0. Without AlpacaEval's term for the difficulty of a question, which needs
+ * many systems; and the scale is the median difference, not the standard deviation, which a few very long answers decide.
  * @returns the controlled win rate and the coefficient of length (above 0: longer answers win)
  */
 export function lengthControlled(items: readonly LengthItem[]): { winRate: number; lengthEffect: number } {
-  const deviation = Math.sqrt(
-    items.reduce((sum, { lengthDifference: d }) => sum + d * d, 0) / Math.max(1, items.length),
-  );
-  const inputs = items.map(({ lengthDifference: d }) => (deviation === 0 ? 0 : Math.tanh(d / deviation)));
+  const sizes = Float64Array.from(items, ({ lengthDifference: d }) => Math.abs(d)).filter((size) => size > 0);
+  const scale = sizes.length === 0 ? 1 : quantile(sizes.sort(), 0.5);
+  const inputs = items.map(({ lengthDifference: d }) => Math.tanh(d / scale));
   let [constant, slope] = [0, 0];
   for (let round = 0; round < newtonRounds; round++) {
     let [g0, g1] = [-logisticRidge * constant, -logisticRidge * slope];
