@@ -8,7 +8,10 @@ import { call, callWith, writeCharacterModel } from './command-line.fixture.ts';
 const folder = mkdtempSync(join(tmpdir(), 'fettle-generate-cli-'));
 const model = join(folder, 'model');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-beforeAll(() => writeCharacterModel(model));
+beforeAll(() => {
+  process.env['FETTLE_CACHE'] = join(folder, 'cache');
+  return writeCharacterModel(model);
+});
 
 const settings = (): string[] => [`model_name_or_path=${model}`, 'template=alpaca', 'max_new_tokens=6', 'threads=1'];
 
@@ -52,6 +55,37 @@ describe('fettle generate', () => {
     } finally {
       rmSync(join(model, 'generation_config.json'));
     }
+  });
+
+  test('keys of generation: biases, stops, least length, several answers, beams, int8', async () => {
+    const greedy = ['--raw', 'ab', 'do_sample=false'];
+    const free = await answer(...greedy);
+    const banned = await answer(...greedy, `logit_bias={"${free.ids[0]}": -1000}`);
+    expect(banned.ids[0]).not.toBe(free.ids[0]);
+    const stopped = await answer(...greedy, `eos_token_id=${free.ids[0]}`);
+    expect(stopped).toMatchObject({ ids: free.ids.slice(0, 1), text: '', finish_reason: 'stop' });
+    const later = await answer(...greedy, `eos_token_id=${free.ids[0]}`, 'min_new_tokens=3');
+    expect(later.ids.slice(0, 3)).not.toContain(free.ids[0]);
+    const stop = free.text.slice(1, 3);
+    const byText = await answer(...greedy, `stop_strings=${stop}`);
+    expect(byText).toMatchObject({ text: free.text.slice(0, free.text.indexOf(stop)), finish_reason: 'stop' });
+
+    const drawn = ['--raw', 'ab', 'top_k=0', 'top_p=1', 'min_p=0.001', 'num_return_sequences=3'];
+    const several = (await answer(...drawn)) as Answer & { answers: readonly Answer[] };
+    expect(several.answers).toHaveLength(3);
+    expect(several.answers[0]).toMatchObject({ ids: several.ids, text: several.text });
+    const people = await call('generate', ...settings(), ...drawn);
+    const [one, two, three] = several.answers.map(({ text }) => text);
+    expect(people.out).toBe(`${one}\n--- 2\n${two}\n--- 3\n${three}\n`);
+
+    const beams = (await answer(...greedy, 'num_beams=3', 'num_return_sequences=2')) as typeof several;
+    expect(beams.answers).toHaveLength(2);
+    expect(beams.ids).toHaveLength(6);
+    expect((await answer(...greedy, 'infer_dtype=int8')).ids).toHaveLength(6);
+    expect(await call('generate', ...settings(), ...greedy, 'num_beams=2', 'num_return_sequences=3')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('num_return_sequences: 3') as string,
+    });
   });
 
   test('refusals name the flag, the file and the message', async () => {

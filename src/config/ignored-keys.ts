@@ -71,7 +71,7 @@ export const ignoredKeyGroups: readonly { readonly reason: string; readonly keys
     keys: words(`
       infer_backend vllm_maxlen vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config vllm_dtype
       sglang_maxlen sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend export_device
-      export_quantization_dataset export_quantization_nsamples export_quantization_maxlen max_length length_penalty
+      export_quantization_dataset export_quantization_nsamples export_quantization_maxlen max_length
       eval_num_beams generation_max_length generation_num_beams generation_config
     `),
   },

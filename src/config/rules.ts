@@ -182,6 +182,20 @@ const rules: readonly Rule[] = [
         }
       : undefined;
   },
+  (config, context) =>
+    config.num_beams > 1 && config.num_return_sequences > config.num_beams
+      ? needs(context, 'num_return_sequences', `num_return_sequences: ${config.num_return_sequences}`, [
+          `num_beams of at least ${config.num_return_sequences}`,
+        ])
+      : undefined,
+  (config, context) =>
+    config.num_beams > 1 && config.suppress.length > 0
+      ? excludes(context, 'num_beams', `num_beams: ${config.num_beams}`, 'suppress', 'Leave one of them out')
+      : undefined,
+  (config, context) =>
+    config.export_dir !== undefined && (config.infer_dtype === 'int8' || config.infer_dtype === 'int4')
+      ? excludes(context, 'infer_dtype', `infer_dtype: ${config.infer_dtype}`, 'export_dir', 'Leave infer_dtype out')
+      : undefined,
 ];
 
 /** The keys that say of which kind a participant of a comparison is. */

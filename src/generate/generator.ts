@@ -5,45 +5,20 @@
 import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { quantizationOf, type QuantizationSettings } from '../checkpoint/index.ts';
-import { encodePrompt, openTextTools, type TextSettings, type TextTools } from '../data/index.ts';
+import { quantizationOf } from '../checkpoint/index.ts';
+import { encodePrompt, openTextTools, type TextTools } from '../data/index.ts';
 import { ConfigError } from '../errors.ts';
 import { type JsonObject, readJsonObject } from '../formats/index.ts';
 import type { Model } from '../models/index.ts';
-import type { Device } from '../runtime/index.ts';
 import type { Message } from '../template/index.ts';
-import { StreamDecoder, type Tokenizer } from '../tokenizer/index.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
+import { AnswerStream } from './answer-stream.ts';
 import { generate } from './answers.ts';
 import { DecodingEngine, type EngineLimits } from './engine.ts';
-import { type InferDtype, openModel } from './open-model.ts';
-import { greedySampling } from './sampling.ts';
-import { StopFilter } from './stop-filter.ts';
+import { beamsOf, type GeneratorSettings, samplingOf } from './generator-settings.ts';
+import { openModel } from './open-model.ts';
 import { SuppressingChooser, type Suppression, type SuppressionReport } from './suppression.ts';
 import { VocabularyIndex } from './vocabulary-index.ts';
-
-/** A text to be suppressed, under the names in the config. */
-export interface SuppressSetting {
-  readonly text: string;
-  readonly coefficient: number;
-  readonly scope: Suppression['scope'];
-  readonly max_count?: number | undefined;
-}
-
-/** The settings of generation, under their names in the config: a whole config fits. */
-export interface GeneratorSettings extends TextSettings, QuantizationSettings {
-  readonly do_sample: boolean;
-  readonly temperature: number;
-  readonly top_p: number;
-  readonly top_k: number;
-  readonly max_new_tokens: number;
-  readonly repetition_penalty: number;
-  readonly skip_special_tokens: boolean;
-  readonly suppress?: readonly SuppressSetting[] | undefined;
-  readonly infer_dtype: InferDtype;
-  readonly seed: number;
-  readonly device: Device;
-  readonly threads?: number | undefined;
-}
 
 /** How one answer is generated. */
 export interface AnswerOptions {
@@ -80,6 +55,8 @@ export interface Generator {
   rawIds(text: string): Int32Array;
   /** Answers a prompt; what an earlier prompt shares with it is not computed again. */
   answer(promptIds: ArrayLike<number>, options?: AnswerOptions): Promise<Answer>;
+  /** `num_return_sequences` answers; the prompt is computed once. `onText` is told the first one. */
+  answers(promptIds: ArrayLike<number>, options?: AnswerOptions): Promise<Answer[]>;
   release(): Promise<void>;
 }
 
@@ -117,7 +94,7 @@ export async function openGenerator(
   if (folder === undefined) throw new ConfigError('model-needed', {});
   // Plain text needs no template; messages are refused where there is none.
   const text = await openTextTools({ ...settings, stage: 'pt' });
-  const stopIds = stopIdsOf(text, await modelStopIds(folder));
+  const stopIds = stopIdsOf(text, [...(await modelStopIds(folder)), ...(settings.eos_token_id ?? [])]);
   const threads = settings.threads ?? availableParallelism();
   const { model, decoder } = await openModel(
     folder,
@@ -127,6 +104,39 @@ export async function openGenerator(
   );
   const engine = new DecodingEngine(decoder, limits);
   const suppressing = suppressingChoosers(settings, text.tokenizer);
+  const sampling = samplingOf(settings);
+  const beams = beamsOf(settings);
+  const stopTexts = [...(text.template?.stopStrings ?? []), ...(settings.stop_strings ?? [])];
+  const answers = async (promptIds: ArrayLike<number>, count: number, options: AnswerOptions): Promise<Answer[]> => {
+    const written = Array.from({ length: count }, (_, i) => ({
+      stream: new AnswerStream(
+        text.tokenizer,
+        { skipSpecialTokens: settings.skip_special_tokens, stopTexts },
+        promptIds,
+        i === 0 ? options.onText : undefined,
+      ),
+      chooser: suppressing?.(),
+    }));
+    const generations = await generate(engine, {
+      promptIds,
+      maxNewTokens: settings.max_new_tokens,
+      stopIds,
+      sampling,
+      answers: count,
+      draw: options.draw ?? 0,
+      ...(beams === undefined ? {} : { beams, endsWith: endsWithText(text.tokenizer, stopTexts) }),
+      ...(suppressing === undefined ? {} : { chooser: (i: number) => written[i]!.chooser! }),
+      onTokens: (i, ids) => ids.some((id) => written[i]!.stream.push(id, stopIds.has(id))),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    }).done;
+    return generations.map(({ ids, finishReason }, i) => ({
+      prompt_ids: Array.from(promptIds),
+      ids,
+      text: written[i]!.stream.end(),
+      finish_reason: finishReason,
+      ...(suppressing === undefined ? {} : { suppressed: written[i]!.chooser!.reports }),
+    }));
+  };
   return {
     model,
     text,
@@ -134,37 +144,18 @@ export async function openGenerator(
     stopIds,
     promptIds: (messages) => encodePrompt(text.tokenizer, text.requireTemplate(), messages),
     rawIds: (raw) => text.tokenizer.encodeWithSpecialTokens(raw),
-    async answer(promptIds, options = {}) {
-      const stream = new AnswerStream(text, settings, promptIds, options.onText);
-      const chooser = suppressing?.();
-      const [result] = await generate(engine, {
-        promptIds,
-        maxNewTokens: settings.max_new_tokens,
-        stopIds,
-        sampling: {
-          ...greedySampling,
-          doSample: settings.do_sample,
-          temperature: settings.temperature,
-          topK: settings.top_k,
-          topP: settings.top_p,
-          repetitionPenalty: settings.repetition_penalty,
-          seed: settings.seed,
-        },
-        draw: options.draw ?? 0,
-        ...(chooser === undefined ? {} : { chooser: () => chooser }),
-        onTokens: (_, ids) => ids.some((id) => stream.push(id, stopIds.has(id))),
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      }).done;
-      const { ids, finishReason } = result!;
-      return {
-        prompt_ids: Array.from(promptIds),
-        ids,
-        text: stream.end(),
-        finish_reason: finishReason,
-        ...(chooser === undefined ? {} : { suppressed: chooser.reports }),
-      };
-    },
+    answer: async (promptIds, options = {}) => (await answers(promptIds, 1, options))[0]!,
+    answers: (promptIds, options = {}) => answers(promptIds, settings.num_return_sequences ?? 1, options),
     release: () => engine.release(),
+  };
+}
+
+/** Whether the ids spell a stop text. */
+function endsWithText(tokenizer: Tokenizer, stopTexts: readonly string[]): (ids: readonly number[]) => boolean {
+  return (ids) => {
+    if (stopTexts.length === 0) return false;
+    const text = tokenizer.decode(ids, { skipSpecialTokens: false });
+    return stopTexts.some((stop) => stop !== '' && text.includes(stop));
   };
 }
 
@@ -177,42 +168,4 @@ function suppressingChoosers(
   const suppressions = suppress.map(({ max_count: maxCount, ...rest }): Suppression => ({ ...rest, maxCount }));
   const vocabulary = new VocabularyIndex(tokenizer, skipSpecialTokens);
   return () => new SuppressingChooser(suppressions, vocabulary);
-}
-
-/** The text of an answer as its tokens come. */
-class AnswerStream {
-  private readonly decoder: StreamDecoder;
-  private readonly filter: StopFilter;
-  private readonly onText: ((text: string) => void) | undefined;
-
-  constructor(
-    { tokenizer, template }: { readonly tokenizer: Tokenizer; readonly template: TextTools['template'] },
-    settings: GeneratorSettings,
-    promptIds: ArrayLike<number>,
-    onText: ((text: string) => void) | undefined,
-  ) {
-    this.decoder = new StreamDecoder(tokenizer, {
-      skipSpecialTokens: settings.skip_special_tokens,
-      contextIds: promptIds,
-    });
-    this.filter = new StopFilter(template?.stopStrings ?? []);
-    this.onText = onText;
-  }
-
-  /** Takes a token; true where a stop text is complete. The end token is no part of the text. */
-  push(id: number, isEnd: boolean): boolean {
-    if (!isEnd) this.tell(this.filter.push(this.decoder.push(id)));
-    return this.filter.stopped;
-  }
-
-  /** Gives what was held back, and the whole text. */
-  end(): string {
-    this.tell(this.filter.push(this.decoder.flush()));
-    this.tell(this.filter.flush());
-    return this.filter.text;
-  }
-
-  private tell(text: string): void {
-    if (text !== '') this.onText?.(text);
-  }
 }

@@ -21,7 +21,8 @@ export {
   type EngineRequest,
   type RowMove,
 } from './engine.ts';
-export { type Answer, type AnswerOptions, type Generator, type GeneratorSettings, openGenerator } from './generator.ts';
+export { type Answer, type AnswerOptions, type Generator, openGenerator } from './generator.ts';
+export { beamsOf, type GeneratorSettings, samplingOf } from './generator-settings.ts';
 export { type InferDtype, openModel, type OpenedModel } from './open-model.ts';
 export {
   argmax,

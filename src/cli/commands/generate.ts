@@ -45,7 +45,7 @@ export const command: Command = {
     jsonFlag,
   ],
   notes: [
-    'do_sample, temperature, top_p, top_k, max_new_tokens, repetition_penalty and seed come from the configuration.',
+    'do_sample, temperature, top_p, top_k, max_new_tokens, num_beams, num_return_sequences and all other keys of generation come from the configuration.',
   ],
   async run(context) {
     const { command, options, out } = context;
@@ -55,16 +55,25 @@ export const command: Command = {
     const { config } = await openCommandConfig(context, ['model_name_or_path']);
     const json = options['json'] === true;
     const generator = await openGenerator(config);
-    let answer: Answer;
+    let answers: Answer[];
     try {
-      answer = await generator.answer(
+      answers = await generator.answers(
         await promptIds(context, generator),
         json ? {} : { onText: (text) => out.write(text) },
       );
     } finally {
       await generator.release();
     }
-    if (json) out.json(answer);
-    else out.line();
+    const [first, ...others] = answers;
+    if (json) {
+      const all = answers.map(({ ids, text, finish_reason }) => ({ ids, text, finish_reason }));
+      out.json(others.length === 0 ? first : { ...first, answers: all });
+      return;
+    }
+    out.line();
+    others.forEach(({ text }, i) => {
+      out.line(`--- ${i + 2}`);
+      out.line(text);
+    });
   },
 };
