@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizerFolder } from '../formats/index.ts';
-import { type Conversation, loadTemplate, type Message } from '../template/index.ts';
+import { builtinTemplateNames, type Conversation, loadTemplate, type Message } from '../template/index.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/index.ts';
 import { RandomStream } from '../util/index.ts';
 import { encodePrompt } from './encode.ts';
@@ -61,7 +61,46 @@ describe.skipIf(!existsSync(tokenizers))('labels (skipped where ../shared/data i
     for (const name of ['qwen2', 'mistral-7b-v0.2']) {
       loaded.set(name, createTokenizer(await loadTokenizerFolder(join(tokenizers, name))));
     }
-  });
+  }, 60_000);
+
+  it('hold for every built-in template', () => {
+    const tokenizer = loaded.get('qwen2')!;
+    const random = new RandomStream(2026);
+    const seen = new Set<string>();
+    for (const name of builtinTemplateNames()) {
+      const template = loadTemplate({ name, tokens: tokenizer });
+      const { endToken } = template;
+      if (seen.has(template.hash)) continue;
+      seen.add(template.hash);
+      const encoder = createRowEncoder(tokenizer, template);
+      for (let trial = 0; trial < 6; trial++) {
+        const { messages } = randomConversation(random);
+        const trained = messages.flatMap(({ role, train }, at) =>
+          role === 'assistant' && train !== false ? [at] : [],
+        );
+        const sequences = encoder.encodeConversation({ messages });
+        const texts = sequences.flatMap((sequence) => trainedTexts(tokenizer, sequence));
+        expect(texts, name).toHaveLength(trained.length);
+        for (const at of trained) {
+          const content = messages[at]!.content.trim();
+          const text = texts.find((one) => one.includes(content));
+          expect(text, name).toBeDefined();
+          // The end, where the template has one, is trained once, and nothing after it.
+          if (endToken !== undefined) {
+            expect(text!.trimEnd().endsWith(endToken.trim()), `${name}: ${text}`).toBe(true);
+            expect(text!.split(endToken.trim()), name).toHaveLength(2);
+          }
+          const prompt = encodePrompt(tokenizer, template, messages.slice(0, at));
+          const asked = sequences.some(
+            ({ inputIds, labels }) =>
+              prompt.every((id, place) => inputIds[place] === id) && labels[prompt.length] === inputIds[prompt.length],
+          );
+          expect(asked, name).toBe(true);
+        }
+      }
+    }
+    expect(seen.size).toBeGreaterThan(40);
+  }, 60_000);
 
   it.each([
     ['qwen2', 'chatml'],
