@@ -35,6 +35,9 @@ export const doctorTexts = {
   limit: 'memory limit',
   disk: 'disk (here)',
   runtime: 'onnxruntime',
+  integers: '8-bit products',
+  exactIntegers: (exact: boolean) =>
+    exact ? 'exact: compute: int8 can be used' : 'overflow on this processor: compute: int8 is refused',
   unknown: 'unknown',
   cores: (cores: number) => `${cores} cores`,
   free: (free: string) => `${free} free`,

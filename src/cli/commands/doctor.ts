@@ -30,6 +30,8 @@ interface RuntimeReport {
   readonly backends?: readonly string[];
   /** Those of the backends whose libraries do not stand beside the runtime: they cannot be used. */
   readonly backends_without_library?: readonly string[];
+  /** Whether its kernels add 8-bit products exactly on this processor, which `compute: int8` needs. */
+  readonly exact_integer_products?: boolean;
   readonly reason?: string;
 }
 
@@ -86,13 +88,14 @@ function freeDisk(folder: string): number | null {
 
 async function runtimeReport(): Promise<RuntimeReport> {
   try {
-    const { describeRuntime } = await import('../../runtime/index.ts');
+    const { describeRuntime, takesIntegerProductsExactly } = await import('../../runtime/index.ts');
     const { version, backends } = describeRuntime();
     return {
       loads: true,
       version,
       backends: backends.map(({ name }) => name),
       backends_without_library: backends.filter(({ hasLibrary }) => !hasLibrary).map(({ name }) => name),
+      exact_integer_products: await takesIntegerProductsExactly(),
     };
   } catch (error) {
     return { loads: false, reason: (error instanceof Error ? error.message : String(error)).split('\n')[0]! };
@@ -144,6 +147,9 @@ export const command: Command = {
           ? `${out.style('green', runtime.version ?? '')} (${backendList(runtime)})`
           : out.style('red', doctorTexts.notLoadable(runtime.reason ?? '')),
       ],
+      ...(runtime.exact_integer_products === undefined
+        ? []
+        : [[doctorTexts.integers, doctorTexts.exactIntegers(runtime.exact_integer_products)] as const]),
     ]);
   },
 };
