@@ -121,7 +121,7 @@ describe('fettle pk', () => {
     // A random model judges nothing that could be read.
     expect(results).toMatchObject({ n: 0, win_rate: null, better: null, unreadable: 2 });
     expect(results.findings.map((finding) => finding.code)).toEqual(
-      expect.arrayContaining(['judgments-unreadable', 'judgments-cut', 'nothing-judged']),
+      expect.arrayContaining(['answers-cut', 'judgments-unreadable', 'judgments-cut', 'nothing-judged']),
     );
     expect(results.systems[0]).toMatchObject({ name: 'base', kind: 'model', asked: 2, completionTokens: 8 });
     const again = JSON.parse((await call(...argv)).out) as PkResults;

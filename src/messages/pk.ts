@@ -78,6 +78,7 @@ export type FindingFields =
       readonly detectable: number;
       readonly needed: number;
     }
+  | { readonly code: 'answers-cut'; readonly system: string; readonly count: number }
   | { readonly code: 'nothing-judged'; readonly a: string; readonly b: string };
 
 /** The text of a finding. */
@@ -101,6 +102,8 @@ export function findingText(f: FindingFields): string {
       return `${f.a} against ${f.b}: the longer answer wins ${percent(f.share)} of the decided questions (95 %: ${range(f.interval)}). With length taken out ${f.a} wins ${percent(f.controlled)}.`;
     case 'few-questions':
       return `${f.a} against ${f.b}: ${f.n} questions find a true win rate of ${percent(f.detectable)} or more in eight of ten comparisons. To find 60 % so often it takes ${f.needed}.`;
+    case 'answers-cut':
+      return `${f.system}: ${f.count} answers were cut off at max_new_tokens, which a judge may hold against it.`;
     case 'nothing-judged':
       return `${f.a} against ${f.b}: no question has a verdict that can be read.`;
   }

@@ -93,6 +93,8 @@ export interface ResultInput {
   readonly unreadableJudgments: number;
   readonly judgments: number;
   readonly cutJudgments: number;
+  /** Answers that reached max_new_tokens, by system. */
+  readonly cutAnswers: ReadonlyMap<string, number>;
   readonly papersWithoutItems: number;
   readonly systems: readonly ParticipantReport[];
   readonly judge: ParticipantReport;
@@ -204,6 +206,9 @@ const notableBias = 0.1;
 function findingsOf(input: ResultInput, pairs: readonly PairResult[]): FindingFields[] {
   const found: FindingFields[] = [];
   const { order } = input;
+  for (const [system, count] of input.cutAnswers) {
+    if (count > 0) found.push({ code: 'answers-cut', system, count });
+  }
   const { unreadableJudgments: unreadable, judgments, cutJudgments: cut, papersWithoutItems } = input;
   if (unreadable > 0) found.push({ code: 'judgments-unreadable', count: unreadable, of: judgments });
   if (cut > 0) found.push({ code: 'judgments-cut', count: cut, of: judgments });

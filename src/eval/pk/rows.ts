@@ -43,6 +43,11 @@ const mostNamed = 10;
 /** A set of questions is some thousands at most; a larger file was given by mistake. */
 const maxRows = 200_000;
 
+/** An answer without the thoughts that a model wrote before it: they are no part of what is compared. */
+export function withoutThoughts(text: string): string {
+  return text.replace(/^\s*<think>[\s\S]*?<\/think>\s*/, '');
+}
+
 const isText = (value: unknown): value is string => typeof value === 'string';
 const shown = (value: unknown): string => {
   const text = value === undefined ? 'nothing' : JSON.stringify(value);
@@ -145,7 +150,7 @@ export async function readAnswers(file: string): Promise<AnswerRow[]> {
     }
     return {
       id: idOf(fields),
-      turns,
+      turns: turns.map(withoutThoughts),
       question: questionText(fields),
       reference: firstText(fields, ['label', 'target', 'reference']),
     };

@@ -314,7 +314,7 @@ describe('MT-Bench', () => {
   });
 
   test('systems answer turn by turn, with the talk before; three systems get strengths', async () => {
-    const server = await serve((user) => `served ${user}`);
+    const server = await serve((user) => `<think>served?</think>\n\nserved ${user}`);
     const asked: Ask[] = [];
     const options: PkOptions = {
       systems: {
@@ -349,6 +349,9 @@ describe('MT-Bench', () => {
       temperature: 0,
     });
     expect(server.requests).toHaveLength(5);
+    // Thoughts are in the journal, and neither in the talk nor before the judge.
+    const talk = server.requests.find(({ body }) => body.messages.length === 3)!.body.messages;
+    expect(talk[1]!.content).toMatch(/^served (?:write|add)$/);
     expect(server.requests[0]!.body).toMatchObject({ max_tokens: 64, temperature: 0, top_k: 3 });
     expect(results.pairs.map(({ a, b }) => `${a}-${b}`)).toEqual(['f-s', 'f-file', 's-file']);
     expect(results.strengths.map(({ system }) => system)).toEqual(['f', 's', 'file']);
@@ -534,6 +537,7 @@ const empty = {
   judgments: 0,
   unreadableJudgments: 0,
   cutJudgments: 0,
+  cutAnswers: new Map<string, number>(),
   papersWithoutItems: 0,
   systems: [],
   judge: { ...nobody, ...spending },

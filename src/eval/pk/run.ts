@@ -19,7 +19,7 @@ import { openParticipant, type Participant, type Respond, type Surroundings } fr
 import { groupBars, overallBars, strengthBars, winRates } from './pictures.ts';
 import { meanOf, type ParticipantReport, type PkResults, summarize, type SystemMean } from './results.ts';
 import { comparePoints } from './review-points.ts';
-import { byQuestion, type Question, readAnswers, readQuestions, readReviews } from './rows.ts';
+import { byQuestion, type Question, readAnswers, readQuestions, readReviews, withoutThoughts } from './rows.ts';
 import { decideRatings, playPairs, rateAnswers, type References } from './whole-answers.ts';
 
 /** What a comparison tells while it runs. */
@@ -106,14 +106,20 @@ async function readMaterial(config: FettleConfig): Promise<Material> {
   };
 }
 
+/** What a system said, and how many of its answers were cut off. */
+interface Answered {
+  readonly answers: Answers;
+  readonly cut: number;
+}
+
 /** Has a system answer every question, turn by turn. */
 async function answerAll(
   participant: Participant,
   { config, questions, signal, onEvent }: { config: FettleConfig; questions: readonly Question[] } & PkOptions,
-): Promise<Answers> {
+): Promise<Answered> {
   const { do_sample: draws, temperature, top_p: topP, seed, max_new_tokens: maxTokens } = config;
   const isDrawn = draws && temperature > 0;
-  let done = 0;
+  let [done, cut] = [0, 0];
   const total = questions.length;
   const tell = (): void => onEvent?.({ type: 'answering', system: participant.name, done, total });
   tell();
@@ -122,7 +128,7 @@ async function answerAll(
     const told: string[] = [];
     for (const content of turns) {
       messages.push({ role: 'user', content });
-      const { text } = await participant.tell(
+      const { text, finishReason } = await participant.tell(
         {
           messages: [...messages],
           maxTokens,
@@ -131,14 +137,16 @@ async function answerAll(
         },
         signal,
       );
-      messages.push({ role: 'assistant', content: text });
-      told.push(text);
+      const answer = withoutThoughts(text);
+      messages.push({ role: 'assistant', content: answer });
+      told.push(answer);
+      if (finishReason === 'length') cut++;
     }
     done++;
     tell();
     return told;
   });
-  return new Map(questions.map(({ id }, i) => [id, answers[i]!]));
+  return { answers: new Map(questions.map(({ id }, i) => [id, answers[i]!])), cut };
 }
 
 const reportOf = ({ name, kind, title, spending }: Participant): ParticipantReport => ({
@@ -313,6 +321,7 @@ async function compare(
   }
   const { questions } = material;
   const answers = new Map<string, Answers>();
+  const cutAnswers = new Map<string, number>();
   const reports: ParticipantReport[] = [];
   try {
     for (const [name, participant] of systems) {
@@ -321,7 +330,9 @@ async function compare(
         reports.push(fileReport(name, config.systems![name]!.answers!));
         continue;
       }
-      answers.set(name, await answerAll(participant, { ...options, config, questions }));
+      const answered = await answerAll(participant, { ...options, config, questions });
+      answers.set(name, answered.answers);
+      cutAnswers.set(name, answered.cut);
       reports.push(reportOf(participant));
       // A model's memory is free for the next one.
       await participant.close();
@@ -347,6 +358,7 @@ async function compare(
       judgments: judged.judgments.length,
       unreadableJudgments: judged.judgments.filter(({ readable }) => !readable).length,
       cutJudgments: judged.judgments.filter(({ judgment }) => judgment.finish_reason === 'length').length,
+      cutAnswers,
       papersWithoutItems: judged.papersWithoutItems,
       systems: reports,
       judge: reportOf(judge),
