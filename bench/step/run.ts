@@ -4,6 +4,7 @@
  *   npx tsx bench/step/run.ts --python PYTHON [--shape 135m|1.1b] [--steps 7] [--dtype F32|BF16]
  *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--layers-per-segment 1] [--prepack] [--compute float32|int8|int8_careful] [--cache FOLDER] [--output FILE.json]
  *
+ * The other side of a pair may also be `fettle`: the same step of ours in f32, which tells what --compute gains.
  * PYTHON is an interpreter with bench/requirements.txt. Run it alone: the figures are ratios, but a busy machine widens them.
  */
 import { writeFileSync } from 'node:fs';
@@ -57,11 +58,11 @@ function randomBatch(number: number): Batch {
 
 const model = await benchModel(shape, options.dtype as 'F32' | 'BF16', options.cache);
 const ourScript = buildOurStep();
-const ourOptions = [
+const ourOptions = (compute: string) => [
   '--layers-per-segment',
   options['layers-per-segment'],
   '--compute',
-  options.compute,
+  compute,
   '--longest',
   String(rows.length),
   ...(options.prepack ? ['--prepack'] : []),
@@ -70,14 +71,18 @@ const machine = describeMachine();
 const batches = Array.from({ length: Number(options.steps) }, (_, i) => randomBatch(i));
 const comparisons: Comparison[] = [];
 for (const pair of (options.pairs ?? defaultPairs).split(',')) {
-  const [plan, variant] = pair.split(':') as [OurPlan, PeerVariant];
-  process.stderr.write(`${shape}: ${plan} against torch ${variant}\n`);
-  const ours = await StepProcess.start(
-    `fettle ${plan}${options.compute === 'float32' ? '' : ` ${options.compute}`}`,
-    ourCommand(ourScript, model, plan, ourOptions),
-    ourEnvironment,
-  );
-  const theirs = await StepProcess.start(`torch ${variant}`, peerCommand(options.python, model, variant));
+  const [plan, variant] = pair.split(':') as [OurPlan, PeerVariant | 'fettle'];
+  const startOurs = (compute: string) =>
+    StepProcess.start(
+      `fettle ${plan}${compute === 'float32' ? '' : ` ${compute}`}`,
+      ourCommand(ourScript, model, plan, ourOptions(compute)),
+      ourEnvironment,
+    );
+  const startPeer = (dtype: PeerVariant) =>
+    StepProcess.start(`torch ${dtype}`, peerCommand(options.python, model, dtype));
+  process.stderr.write(`${shape}: ${plan} against ${variant === 'fettle' ? 'our f32' : `torch ${variant}`}\n`);
+  const ours = await startOurs(options.compute);
+  const theirs = await (variant === 'fettle' ? startOurs('float32') : startPeer(variant));
   try {
     comparisons.push(await alternate(ours, theirs, randomBatch(1000), batches));
   } finally {
