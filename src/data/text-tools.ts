@@ -165,10 +165,12 @@ function openTemplate(
 ): Pick<TextTools, 'template' | 'modelTemplate'> {
   const { template: named, enable_thinking: thinking } = settings;
   const alone = (template: ChatTemplate | undefined) => ({ template, modelTemplate: undefined });
-  const saved = files.get(savedTemplateName);
-  if (named === undefined && saved !== undefined) {
-    return alone(loadSavedTemplate(new TextDecoder().decode(saved), tokenizer, savedTemplateName));
-  }
+  const savedFile = files.get(savedTemplateName);
+  const saved =
+    savedFile === undefined
+      ? undefined
+      : loadSavedTemplate(new TextDecoder().decode(savedFile), tokenizer, savedTemplateName);
+  if (named === undefined && saved !== undefined) return alone(saved);
   const chatTemplate = modelChatTemplate(files);
   if (settings.stage === 'pt' && named === undefined && chatTemplate === undefined) return alone(undefined);
   const options: LoadTemplateOptions = {
@@ -185,5 +187,7 @@ function openTemplate(
     typeof named === 'string'
       ? loadTemplate({ ...options, name: named })
       : loadTemplate({ ...options, wording: readOwnTemplate(named) });
-  return { template, modelTemplate: chatTemplate === undefined ? undefined : loadTemplate(options) };
+  // What was saved beside the weights is what they were trained with, whatever the tokenizer's files say.
+  const own = saved ?? (chatTemplate === undefined ? undefined : loadTemplate(options));
+  return { template, modelTemplate: own };
 }
