@@ -14,7 +14,7 @@ export interface QuantizedBase {
 async function settingsOf(adapter: string): Promise<Partial<QuantizationSettings> | undefined> {
   for (const folder of [adapter, dirname(adapter)]) {
     const record = await readRunRecord(folder).catch(() => undefined);
-    if (record) return record.config as Partial<QuantizationSettings>;
+    if (record) return record.config;
   }
   return undefined;
 }

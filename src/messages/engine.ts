@@ -47,21 +47,27 @@ export const engineMessages = {
     needed: number;
     limit: number;
     stated: boolean;
-    segmented: boolean;
     rows: number;
     longest: number;
+    /** Whether gradient_checkpointing: true, which the config rules out, would do. */
+    segmentsFit: boolean;
+    /** Rows of the same length that fit, and the longest rows of the same number; 0: none. */
+    largestBatch: number;
+    longestThatFits: number;
     /** What the smallest batch would need, in segments. */
     smallest: number;
   }) => {
     const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
     const remedies = [
-      ...(f.segmented ? [] : ['gradient_checkpointing: true']),
-      ...(f.rows > 1 ? ['a smaller per_device_train_batch_size (with more gradient_accumulation_steps)'] : []),
-      `a cutoff_len below ${f.longest}`,
+      ...(f.segmentsFit ? ['gradient_checkpointing: true'] : []),
+      ...(f.largestBatch > 0
+        ? [`per_device_train_batch_size: ${f.largestBatch} (with more gradient_accumulation_steps)`]
+        : []),
+      ...(f.longestThatFits > 0 ? [`cutoff_len: ${f.longestThatFits}`] : []),
     ];
     const help =
       f.smallest <= f.limit
-        ? remedies.join(', or ')
+        ? remedies.join(', or ') || 'per_device_train_batch_size: 1 and a shorter cutoff_len'
         : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${gigabytes(f.smallest)}, which the shortest rows need`;
     return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },

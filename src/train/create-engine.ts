@@ -41,6 +41,7 @@ import {
 import type { TrainEngine } from './engine.ts';
 import { createGraphEngine } from './graph-engine.ts';
 import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+import { type FitSettings, largestBatchThatFits, longestThatFits } from './what-fits.ts';
 
 /** A base model with its tuning method, before anything is computed. */
 export interface TuningSetup {
@@ -230,6 +231,18 @@ export function planMemory(config: FettleConfig, setup: TuningSetup, batch: Batc
   return { ...plan, peak: Math.max(plan.peak, reference.peak) };
 }
 
+/** What the search for rows and batches that fit goes by. @param trainedShare part of the tokens that is trained. */
+export function fitSettings(config: FettleConfig, setup: TuningSetup, trainedShare: number): FitSettings {
+  return {
+    model: setup.folder.model,
+    method: setup.method,
+    optimizerBytesPerValue: optimizerBytes(config),
+    limit: memoryLimit(config),
+    wanted: config.gradient_checkpointing,
+    trainedShare,
+  };
+}
+
 /** What one row of a few tokens would need in segments: below this no setting helps. */
 function smallestMemory(config: FettleConfig, setup: TuningSetup): number {
   const batch = { rows: 1, longest: 16, tokens: 16, labelled: 8 };
@@ -244,13 +257,18 @@ export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: Bat
   const memory = planMemory(config, setup, batch);
   const limit = memoryLimit(config);
   if (memory.peak > limit) {
+    const settings = fitSettings(config, setup, batch.labelled / Math.max(1, batch.tokens));
     throw new ConfigError('memory-too-small', {
       needed: memory.peak,
       limit,
       stated: config.memory_limit !== undefined,
-      segmented: memory.form.kind === 'segmented',
       rows: batch.rows,
       longest: batch.longest,
+      segmentsFit:
+        config.gradient_checkpointing === false &&
+        planMemory({ ...config, gradient_checkpointing: true }, setup, batch).peak <= limit,
+      largestBatch: largestBatchThatFits(settings, batch.longest, batch.rows),
+      longestThatFits: longestThatFits(settings, batch.rows, batch.longest),
       smallest: smallestMemory(config, setup),
     });
   }

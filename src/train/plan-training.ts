@@ -1,11 +1,12 @@
 /** `fettle plan`: what a run will need of memory and time, before it starts. Training prints and obeys the same plan. */
 import { type Notice, openTextTools, prepareTrainingData, withModelLength } from '../data/index.ts';
 import type { FettleConfig } from '../config/index.ts';
-import { createEngine, type IsGiven, memoryLimit, optimizerBytes, planMemory, prepareTuning } from './create-engine.ts';
+import { createEngine, fitSettings, type IsGiven, memoryLimit, planMemory, prepareTuning } from './create-engine.ts';
 import type { TrainBatch } from './batch-source.ts';
-import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+import type { BatchSize, MemoryPlan } from './memory-plan.ts';
 import { describeForm, type FormDescription } from './plan-form.ts';
 import { largestBatch, largestTrainBatch } from './trainer-tools.ts';
+import { fullBatch, largestBatchThatFits, longestThatFits } from './what-fits.ts';
 
 /** The plan of a run, with the names of `plan --json` (contract, article 35). */
 export interface TrainingPlan extends FormDescription {
@@ -38,32 +39,7 @@ export interface PlanOptions {
   readonly onNotice?: (text: string) => void;
 }
 
-/** No batch is larger; the search for the largest one ends here. */
-const MAX_BATCH = 65_536;
 const TIMED_STEPS = 3;
-
-/** The largest whole number from 1 to `limit` for which `fits` holds, 0 where it does not hold for 1. */
-function largestThat(fits: (value: number) => boolean, limit: number): number {
-  let low = 0;
-  let high = 1;
-  while (high <= limit && fits(high)) {
-    low = high;
-    high *= 2;
-  }
-  high = Math.min(high, limit + 1);
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Sizes of a batch of full rows with a share of trained tokens. */
-function fullBatch(rows: number, longest: number, trainedShare: number): BatchSize {
-  const tokens = rows * longest;
-  return { rows, longest, tokens, labelled: Math.ceil(tokens * trainedShare) };
-}
 
 /** Rows of the data set where one is named, else full rows of cutoff_len tokens. */
 async function readBatch(
@@ -96,12 +72,7 @@ export async function planTraining(asked: FettleConfig, options: PlanOptions = {
   const { size, trainedShare, batch } = await readBatch(config, options);
   const memory: MemoryPlan = planMemory(config, setup, size);
   const limit = memoryLimit(config);
-  const { model } = setup.folder;
-  const bytes = optimizerBytes(config);
-  const fits = (rows: number, longest: number): boolean => {
-    const full = fullBatch(rows, longest, trainedShare);
-    return choosePlan(model, setup.method, full, bytes, limit, config.gradient_checkpointing).peak <= limit;
-  };
+  const settings = fitSettings(config, setup, trainedShare);
   const rows = config.per_device_train_batch_size;
   const timed = options.timed === true && batch !== undefined && memory.peak <= limit;
   return {
@@ -119,8 +90,8 @@ export async function planTraining(asked: FettleConfig, options: PlanOptions = {
     ),
     batch_rows: size.rows,
     batch_tokens: size.tokens,
-    longest_cutoff_len: largestThat((longest) => fits(rows, longest), model.maxPositions),
-    largest_batch: largestThat((count) => fits(count, config.cutoff_len), MAX_BATCH),
+    longest_cutoff_len: longestThatFits(settings, rows, setup.folder.model.maxPositions),
+    largest_batch: largestBatchThatFits(settings, config.cutoff_len),
     seconds_per_step: timed ? await timeSteps(config, setup, size, batch) : null,
   };
 }

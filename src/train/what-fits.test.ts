@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { configFromOptions, type FettleOptions } from '../config/index.ts';
+import { writeTinyModel } from '../testing/index.ts';
+import { fittingPlan, planMemory, prepareTuning, type TuningSetup } from './create-engine.ts';
+import { describeForm } from './plan-form.ts';
+import { fullBatch } from './what-fits.ts';
+
+let folder: string;
+let setup: TuningSetup;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fettle-fits-'));
+  await writeTinyModel(folder, {
+    seed: 1,
+    config: {
+      model_type: 'llama',
+      vocab_size: 8192,
+      hidden_size: 64,
+      intermediate_size: 160,
+      num_hidden_layers: 6,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      max_position_embeddings: 65_536,
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: true,
+    },
+  });
+  setup = await prepareTuning(configOf({}), () => false);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const configOf = (options: FettleOptions) =>
+  configFromOptions({ modelNameOrPath: folder, loraRank: 4, threads: 1, ...options }).config;
+const peak = (memoryLimit: number, rows: number, longest: number, more: FettleOptions = {}) =>
+  planMemory(configOf({ memoryLimit, ...more }), setup, fullBatch(rows, longest, 1)).peak;
+
+it('takes the coarsest form that fits, and finer ones as the limit falls', () => {
+  const batch = fullBatch(4, 2048, 1);
+  const seen: string[] = [];
+  for (let limit = 4e9; limit > 3e8; limit *= 0.93) {
+    const plan = planMemory(configOf({ memoryLimit: Math.round(limit) }), setup, batch);
+    if (plan.peak > limit) break;
+    const { step_plan: step, output_layer: output, layer_inputs: inputs } = describeForm(plan.form);
+    const text = [step, output, inputs].join(', ');
+    if (seen.at(-1) !== text) seen.push(text);
+  }
+  expect(seen[0]).toBe('whole, at once, none');
+  expect(seen).toContain('segmented, in stretches, memory');
+  expect(seen.at(-1)).toBe('segmented, in stretches, disk');
+});
+
+it('refuses with settings that fit, and no larger ones', () => {
+  const limit = 420_000_000;
+  const config = configOf({ memoryLimit: limit });
+  let fields: Record<string, number | boolean> = {};
+  try {
+    fittingPlan(config, setup, fullBatch(8, 32_768, 1));
+  } catch (error) {
+    fields = (error as { fields: typeof fields }).fields;
+  }
+  const { longestThatFits, largestBatch } = fields as { longestThatFits: number; largestBatch: number };
+  expect(longestThatFits).toBeGreaterThan(0);
+  expect(peak(limit, 8, longestThatFits)).toBeLessThanOrEqual(limit);
+  expect(peak(limit, 8, longestThatFits + 1)).toBeGreaterThan(limit);
+  if (largestBatch > 0) expect(peak(limit, largestBatch, 32_768)).toBeLessThanOrEqual(limit);
+  expect(peak(limit, largestBatch + 1, 32_768)).toBeGreaterThan(limit);
+  const whole = { gradientCheckpointing: false };
+  expect(() => fittingPlan(configOf({ memoryLimit: limit, ...whole }), setup, fullBatch(8, 1024, 1))).toThrow(
+    'gradient_checkpointing: true',
+  );
+});

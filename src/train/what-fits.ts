@@ -1,0 +1,59 @@
+/** The longest rows and the largest batches that a memory limit allows, by the same plan that training obeys. */
+import type { Model } from '../models/index.ts';
+import type { TuningMethod } from '../tuning/index.ts';
+import { type BatchSize, choosePlan } from './memory-plan.ts';
+
+/** No batch is larger; the search for the largest one ends here. */
+const maxBatch = 65_536;
+
+/** What a search holds fixed. */
+export interface FitSettings {
+  readonly model: Model;
+  readonly method: TuningMethod;
+  readonly optimizerBytesPerValue: number;
+  /** Bytes. */
+  readonly limit: number;
+  /** The setting `gradient_checkpointing`. */
+  readonly wanted: boolean | undefined;
+  /** Part of the tokens that is trained, 0 to 1. */
+  readonly trainedShare: number;
+}
+
+/** The largest whole number from 1 to `limit` for which `fits` holds, 0 where it does not hold for 1. */
+function largestThat(fits: (value: number) => boolean, limit: number): number {
+  let low = 0;
+  let high = 1;
+  while (high <= limit && fits(high)) {
+    low = high;
+    high *= 2;
+  }
+  high = Math.min(high, limit + 1);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Sizes of a batch of full rows with a share of trained tokens. */
+export function fullBatch(rows: number, longest: number, trainedShare: number): BatchSize {
+  const tokens = rows * longest;
+  return { rows, longest, tokens, labelled: Math.ceil(tokens * trainedShare) };
+}
+
+function fits(settings: FitSettings, rows: number, longest: number): boolean {
+  const { model, method, optimizerBytesPerValue, limit, wanted, trainedShare } = settings;
+  const batch = fullBatch(rows, longest, trainedShare);
+  return choosePlan(model, method, batch, optimizerBytesPerValue, limit, wanted).peak <= limit;
+}
+
+/** The longest cutoff_len, up to `most`, that fits with `rows` rows that long; 0 where none does. */
+export function longestThatFits(settings: FitSettings, rows: number, most: number): number {
+  return largestThat((longest) => fits(settings, rows, longest), most);
+}
+
+/** The largest batch of rows of `longest` tokens that fits; 0 where none does. */
+export function largestBatchThatFits(settings: FitSettings, longest: number, most = maxBatch): number {
+  return largestThat((rows) => fits(settings, rows, longest), most);
+}
