@@ -10,6 +10,7 @@ import {
   type TokenLogprobs,
   VocabularyIndex,
 } from '../generate/index.ts';
+import { loadPlugins } from '../plugins/index.ts';
 import type { EngineJob, FromEngine, ToEngine } from './protocol.ts';
 
 function tell(message: FromEngine): void {
@@ -114,6 +115,7 @@ class EngineProcess {
 let engine: EngineProcess | undefined;
 
 async function start(message: Extract<ToEngine, { type: 'start' }>): Promise<void> {
+  await loadPlugins(message.config.plugins);
   const generator = await openGenerator(message.config, { maxRows: message.maxRows });
   engine = new EngineProcess(generator, message.config.skip_special_tokens);
   for (const [name, folder] of message.adapters) await engine.load(name, folder);
