@@ -2,7 +2,7 @@
  * What `data plan` says against what a training reports, on every data set of a folder that one stage can read, under
  * packing and without: all counts but those of the steps that were not run must be equal.
  *
- *   npx tsx bench/data/plan-equals-run.ts [--data ../shared/data] [--model assets/demo/model]
+ *   npx tsx bench/data/plan-equals-run.ts [--data ../shared/data] [--model assets/demo/model] [--only PART_OF_THE_NAME]
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ const { values: options } = parseArgs({
   options: {
     data: { type: 'string', default: '../shared/data' },
     model: { type: 'string', default: 'assets/demo/model' },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -44,7 +45,7 @@ const cases: readonly Case[] = [
   },
   ...['train', 'dev', 'test'].map((part) => ({
     file: `sentiment/asap/${part}_sample.csv`,
-    entry: { columns: { prompt: 'review', response: 'star' } },
+    entry: { columns: { prompt: 'reviewbody', response: 'star' } },
   })),
   ...['davinci-self-instruct', 'text-davinci-001'].map((name) => ({
     file: `eval/self-instruct/${name}_predictions.jsonl`,
@@ -64,7 +65,7 @@ const cases: readonly Case[] = [
 const folder = mkdtempSync(join(tmpdir(), 'fettle-plan-'));
 let different = 0;
 try {
-  for (const { file, stage, entry } of cases) {
+  for (const { file, stage, entry } of cases.filter((one) => one.file.includes(options.only))) {
     const path = resolve(options.data, file);
     if (!existsSync(path)) {
       console.log(`${file}: not there`);
@@ -84,11 +85,13 @@ try {
         stage: stage ?? ('sft' as const),
         packing,
         badRows: 'drop' as const,
+        // Rows that are shortened are counted too.
+        overlong: 'keep-response' as const,
         valSize: 0.05,
         perDeviceTrainBatchSize: 2,
         maxSteps: 1,
         plotLoss: false,
-        cutoffLen: 256,
+        cutoffLen: 512,
         outputDir,
       };
       const plan = await planData(config);
