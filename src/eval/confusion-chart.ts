@@ -10,7 +10,7 @@ export async function confusionSvg(scores: LabelScores, title: string, width?: n
   const columns = unmapped > 0 ? [...labels, evalTexts.unmapped] : labels;
   return matrixChart({
     title,
-    width,
+    width: width ?? Math.min(960, 360 + 140 * columns.length),
     subtitle: evalTexts.accuracy(scores.accuracy, scores.accuracyInterval, scores.n, unmapped),
     rows: labels,
     columns,
