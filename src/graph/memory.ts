@@ -77,7 +77,7 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
 
 /** What an operation of many steps needs beside its result of `size` bytes. */
 function innerBytes(node: Node, size: number, bindings: Bindings): number {
-  if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size);
+  if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size, bindings);
   if (node.op === 'causalAttention') return attentionBytes(node as Node<'causalAttention'>, bindings);
   if (node.op === 'causalAttentionGradient') {
     return attentionGradientBytes(node as Node<'causalAttentionGradient'>, bindings);
@@ -87,12 +87,16 @@ function innerBytes(node: Node, size: number, bindings: Bindings): number {
   return layoutBytes((node as Node<'quantizedMatmul'>).attributes.layout, size);
 }
 
-/** The products of the groups before they stand together, and one weight in f32 where it is stored otherwise. */
-function groupedBytes({ attributes, inputs }: Node<'groupedMatmul'>, size: number): number {
-  const { layout, groups } = attributes;
-  if (layout) return size + layoutBytes(layout, size / groups);
-  const weight = inputs[2]!;
-  return size + (weight.dtype === 'float32' ? 0 : countElements(weight.shape, {}) * 4);
+/**
+ * The rows split into groups, which stand as long as the rows themselves; the products of the groups before they stand
+ * together; and one weight in f32 where it is stored otherwise.
+ */
+function groupedBytes(node: Node<'groupedMatmul'>, size: number, bindings: Bindings): number {
+  const { layout, groups } = node.attributes;
+  const rows = tensorBytes(node.inputs[0]!, bindings);
+  if (layout) return rows + size + layoutBytes(layout, size / groups);
+  const weight = node.inputs[2]!;
+  return rows + size + (weight.dtype === 'float32' ? 0 : countElements(weight.shape, {}) * 4);
 }
 
 function layoutBytes(layout: QuantizedLayout, size: number): number {

@@ -1,5 +1,5 @@
 /**
- * Products of groups of rows with a weight each: a slice and a product for each group, and the results one after the other.
+ * Products of groups of rows with a weight each: the rows split, a product for each group, and the results one after the other.
  * A weight in codes is expanded when the product of the group before it is there, so that one stands in f32 at a time.
  */
 import { groupedWeights, type Node } from '../graph/index.ts';
@@ -7,11 +7,21 @@ import { dataTypeCodes } from './proto.ts';
 import { emitQuantizedProduct } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
 
-/** Rows `bounds[group]` to `bounds[group + 1]` of tables. */
-function groupRows(writer: GraphWriter, bounds: string, group: number): (table: string) => string {
-  const at = (index: number): string => writer.emit('Gather', [bounds, writer.integers([index])], { axis: 0n });
-  const range = [at(group), at(group + 1), writer.integers([0])];
-  return (table) => writer.emit('Slice', [table, ...range]);
+/** The rows of each group, in one node that all products of the same table share: many nodes make sessions slow to create. */
+function groupsOf(writer: GraphWriter, table: string, bounds: string, groups: number): readonly string[] {
+  return writer.once(`groups of ${table} at ${bounds}`, () => {
+    const sizes = writer.once(`sizes of ${bounds}`, () => {
+      const cut = (begin: number): string =>
+        writer.emit('Slice', [
+          bounds,
+          writer.integers([begin]),
+          writer.integers([begin + groups]),
+          writer.integers([0]),
+        ]);
+      return writer.emit('Sub', [cut(1), cut(0)]);
+    });
+    return writer.emitMany('Split', [table, sizes], groups, { axis: 0n });
+  });
 }
 
 /** The lowering of `groupedMatmul`. */
@@ -25,8 +35,9 @@ export function lowerGroupedMatmul(
   const [x, bounds] = inputs as [string, string];
   const nodes = groupedWeights(node.inputs, attributes);
   const products: string[] = [];
+  const tables = groupsOf(writer, x, bounds, attributes.groups);
   groupedWeights(inputs, attributes).forEach((parts, group) => {
-    const rows = groupRows(writer, bounds, group)(x);
+    const rows = tables[group]!;
     if (layout) {
       const product = emitQuantizedProduct(writer, layout, transposeB, rows, parts, products.at(-1));
       products.push(alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]));
@@ -53,6 +64,7 @@ export function lowerGroupedOuter(
   [a, b, bounds]: readonly string[],
 ): string {
   const { group, alpha } = node.attributes;
-  const rows = groupRows(writer, bounds!, group);
+  const groups = (node.inputs[2]!.shape[0] as number) - 1;
+  const rows = (table: string): string => groupsOf(writer, table, bounds!, groups)[group]!;
   return writer.emit('Gemm', [rows(a!), rows(b!)], { transA: 1n, transB: 0n, alpha });
 }
