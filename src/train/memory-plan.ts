@@ -172,7 +172,8 @@ export function memoryOf(
   let runs: PlannedRun[];
   if (form.kind === 'whole') {
     // results are copied once more on their way into JavaScript
-    runs = [{ outputs: graphs.whole!, held: values * 4 + masks, bindings: bindingsOf(model, batch) }];
+    const whole = { outputs: graphs.whole!, bindings: bindingsOf(model, batch) };
+    runs = [{ ...whole, held: values * 4 + masks + integerBytes(whole.outputs, whole.bindings) }];
   } else {
     runs = segmentRuns(model, batch, form, graphs, masks);
   }
@@ -279,4 +280,27 @@ function bindingsOf(model: Model, batch: BatchSize): g.Bindings {
     GT: perGroup * batch.longest,
     NK: batch.tokens * (model.expertsPerToken ?? 1),
   };
+}
+
+/**
+ * What a whole step in integers needs beside its tensors. With two bytes a value, what the first one leaves and two products
+ * come and go between tensors that stay, and leave holes: so much of the activations (measured, NOTES.md). And weights are
+ * packed for each of their products in f32: those of a table that both directions read stand there twice.
+ */
+function integerBytes(outputs: Outputs, bindings: g.Bindings): number {
+  const results = Object.values(outputs);
+  const nodes = g.reachableNodes(results);
+  const integers = nodes.filter((node): node is g.Node<'integerMatmul'> => node.op === 'integerMatmul');
+  if (integers.length === 0) return 0;
+  const holes = integers.some(({ attributes }) => attributes.layout.integer.terms === 2) ? 0.15 : 0;
+  const seen = new Set<g.Node>();
+  let packedAgain = 0;
+  for (const { op, inputs } of nodes) {
+    const table = op === 'matmul' ? inputs[1]! : undefined;
+    const weight = table?.op === 'cast' ? table.inputs[0]! : table;
+    if (weight?.op !== 'weight' || weight.dtype !== 'float32') continue;
+    if (seen.has(weight)) packedAgain += g.tensorBytes(weight, {});
+    seen.add(weight);
+  }
+  return holes * g.peakBytes(results, bindings) + packedAgain;
 }
