@@ -152,7 +152,12 @@ function ropeFactors(model: Model): GgufTensor[] {
   ];
 }
 
-function architectureMetadata(model: Model, config: JsonObject, architecture: string): [string, GgufValue][] {
+function architectureMetadata(
+  model: Model,
+  rows: number,
+  config: JsonObject,
+  architecture: string,
+): [string, GgufValue][] {
   const number = (key: string, fallback: number): number => {
     const value = config[key];
     return typeof value === 'number' ? value : fallback;
@@ -175,7 +180,7 @@ function architectureMetadata(model: Model, config: JsonObject, architecture: st
     ['attention.layer_norm_rms_epsilon', { type: 'float32', value: number('rms_norm_eps', 1e-6) }],
     ['rope.dimension_count', { type: 'uint32', value: model.headDim }],
     ['rope.freq_base', { type: 'float32', value: theta }],
-    ['vocab_size', { type: 'uint32', value: model.vocabularySize }],
+    ['vocab_size', { type: 'uint32', value: rows }],
   ];
   if (scaling.type === 'linear') {
     entries.push(['rope.scaling.type', { type: 'string', value: 'linear' }]);
@@ -246,7 +251,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
     ['general.name', { type: 'string', value: basename(resolve(options.model)) }],
     ['general.file_type', { type: 'uint32', value: fileTypes[options.type] }],
     ['general.quantization_version', { type: 'uint32', value: 2 }],
-    ...architectureMetadata(model, config, architecture),
+    ...architectureMetadata(model, rows, config, architecture),
     ...ggufTokenizer(createTokenizer(files), rows, options.model, chatTemplateOf(files)),
   ]);
   const bytes = await writeGguf(options.output, metadata, tensors, ({ name }, bytesWritten) =>
