@@ -7,6 +7,7 @@ import { copyFile, mkdir, readdir, readFile, realpath, rename, rm, stat } from '
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ConfigError, FileError, FormatError, messageText } from '../errors.ts';
 import {
+  editJsonObject,
   elementCount,
   type FloatDtype,
   isAdapterFolder,
@@ -16,6 +17,7 @@ import {
   openPeftAdapter,
   readError,
   readJsonObject,
+  readTextFile,
   storedBytes,
   syncFolder,
   writeCheckpoint,
@@ -127,17 +129,11 @@ async function copyCompanions(options: ExportModelOptions, target: string): Prom
   }
 }
 
-/** The base's config.json: byte for byte, unless the merge changed what it says. */
-async function writeConfig(
-  options: ExportModelOptions,
-  config: JsonObject,
-  changes: JsonObject,
-  target: string,
-): Promise<void> {
-  const path = join(target, 'config.json');
-  if (Object.keys(changes).length === 0) {
-    await writeFileAtomically(path, await readFile(join(options.model, 'config.json')));
-  } else await writeJsonFile(path, { ...config, ...changes });
+/** The base's config.json: byte for byte, but for what the merge changed. */
+async function writeConfig(options: ExportModelOptions, changes: JsonObject, target: string): Promise<void> {
+  const [source, path] = [join(options.model, 'config.json'), join(target, 'config.json')];
+  if (Object.keys(changes).length === 0) await writeFileAtomically(path, await readFile(source));
+  else await writeFileAtomically(path, editJsonObject(await readTextFile(source), changes));
 }
 
 function configChanges(
@@ -254,7 +250,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
       options.onProgress?.({ tensor: name, bytesWritten, totalBytes });
     });
     await copyCompanions(options, work);
-    await writeConfig(options, config, changes, work);
+    await writeConfig(options, changes, work);
     await writeJsonFile(join(work, markerName), {
       model: options.model,
       adapters: options.adapters ?? [],

@@ -17,6 +17,7 @@ export {
   type FloatDtype,
   indexOfNonFinite,
 } from './half-floats.ts';
+export { editJsonObject } from './json-edit.ts';
 export { maxJsonFileBytes, readJsonFile, readJsonObject, readTextFile, writeJsonFile } from './json-file.ts';
 export { isJsonObject, type JsonObject, type JsonValue, parseJsonText } from './json-text.ts';
 export {
