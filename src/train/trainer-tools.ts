@@ -152,7 +152,8 @@ export function trainerTools(): TrainerTools<ModelBase> {
     async createModel({ config, threads }, { setup }, data) {
       const { largest } = data as SizedData;
       const { engine, memory, error } = await createMeasuredEngine({ ...config, threads }, setup, largest, () =>
-        data.batch(0, 0),
+        // a start that is only to evaluate may have no rows to train on
+        data.batchesPerEpoch > 0 ? data.batch(0, 0) : data.evaluation[0]!,
       );
       return {
         engine,
