@@ -58,8 +58,13 @@ export class StepProcess {
   }
 
   async step(batch: Batch): Promise<StepReport> {
-    this.child.stdin!.write(`${JSON.stringify({ do: 'step', batch })}\n`);
-    return (await this.answer()) as StepReport;
+    return (await this.ask({ do: 'step', batch })) as StepReport;
+  }
+
+  /** Sends one request and waits for its answer. */
+  async ask(request: object): Promise<unknown> {
+    this.child.stdin!.write(`${JSON.stringify(request)}\n`);
+    return this.answer();
   }
 
   /** Asks the child to end and waits for it. */

@@ -58,6 +58,7 @@ export {
   blockCodesMatmul,
   blockCodesWeight,
   integerMatmul,
+  jointSoftmax,
   integerWeight,
   layerNorm,
   less,

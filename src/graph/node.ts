@@ -81,6 +81,7 @@ export interface OpAttributes {
   permuteRows: { readonly fill: 'none' | 'any' | 'zero' };
   // fused
   softmax: NoAttributes;
+  jointSoftmax: { readonly part: 'first' | 'second' };
   rmsNorm: { readonly epsilon: number };
   layerNorm: { readonly epsilon: number };
   rotary: NoAttributes;

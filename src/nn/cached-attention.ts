@@ -48,8 +48,8 @@ export function cachedAttention(
   const headRows = toHeadRows(q, k, v, layout);
   const { queries, keys: newKeys, values: newValues, groups, perGroup, size } = headRows;
 
-  const query = g.reshape(layout.steps, ['T', 1]);
-  const key = g.reshape(layout.steps, [1, 'T']);
+  const query = g.reshape(layout.steps, [1, 1, 1, 'T', 1]);
+  const key = g.reshape(layout.steps, [1, 1, 1, 1, 'T']);
   let newVisible: g.Node = g.greaterOrEqual(query, key);
   // [B, 1, 1, T, C]: position of query t in row b is lengths[b] + t
   const lengths = g.reshape(layout.lengths, ['B', 1, 1, 1, 1]);
@@ -63,35 +63,21 @@ export function cachedAttention(
     cacheVisible = g.and(cacheVisible, g.less(g.sub(queryPosition, place), limit));
   }
   const hidden = g.scalar(-Infinity);
-  const masked = (scores: g.Node, columns: string, visible: g.Node, keys: g.Node): g.Node => {
-    const capped = softCapped(g.reshape(scores, ['B', groups, perGroup, 'T', columns]), softCap);
-    const biased = alibi ? g.add(capped, alibiBias(alibi, groups, keys, queryPosition)) : capped;
-    return g.add(biased, g.where(visible, g.scalar(0), hidden));
+  // heads of a group stand below one another, as their queries do
+  const stacked = (x: g.Node, columns: string): g.Node =>
+    g.reshape(g.expand(x, ['B', x.shape[1]!, perGroup, 'T', columns]), ['B', x.shape[1]!, 'GT', columns]);
+  const scores = (keys: g.Node, columns: string, visible: g.Node, places: g.Node): g.Node => {
+    const products = softCapped(g.matmul(queries, keys, { transposeB: true, alpha: scale }), softCap);
+    const biased = alibi
+      ? g.add(products, stacked(alibiBias(alibi, groups, places, queryPosition), columns))
+      : products;
+    return g.add(biased, stacked(g.where(visible, g.scalar(0), hidden), columns));
   };
-  const cacheScores = masked(
-    g.matmul(queries, cache.keys, { transposeB: true, alpha: scale }),
-    'C',
-    cacheVisible,
-    place,
+  const cacheScores = scores(cache.keys, 'C', cacheVisible, place);
+  const newScores = scores(newKeys, 'T', newVisible, keyPosition);
+  const mixed = g.add(
+    g.matmul(g.jointSoftmax(cacheScores, newScores, 'first'), cache.values),
+    g.matmul(g.jointSoftmax(cacheScores, newScores, 'second'), newValues),
   );
-  const newScores = masked(
-    g.matmul(queries, newKeys, { transposeB: true, alpha: scale }),
-    'T',
-    newVisible,
-    keyPosition,
-  );
-
-  // one normaliser for both parts
-  const max = maximum(g.reduceMax(cacheScores, [-1]), g.reduceMax(newScores, [-1]));
-  const cacheWeights = g.exp(g.sub(cacheScores, max));
-  const newWeights = g.exp(g.sub(newScores, max));
-  const total = g.add(g.reduceSum(cacheWeights, [-1]), g.reduceSum(newWeights, [-1]));
-  const flat = (x: g.Node, columns: string): g.Node => g.reshape(x, ['B', groups, 'GT', columns]);
-  const mixed = g.add(g.matmul(flat(cacheWeights, 'C'), cache.values), g.matmul(flat(newWeights, 'T'), newValues));
-  const normalized = g.div(g.reshape(mixed, ['B', groups, perGroup, 'T', size]), total);
-  return fromHeadRows(normalized, headRows, layout);
-}
-
-function maximum(a: g.Node, b: g.Node): g.Node {
-  return g.where(g.greaterOrEqual(a, b), a, b);
+  return fromHeadRows(g.reshape(mixed, ['B', groups, perGroup, 'T', size]), headRows, layout);
 }

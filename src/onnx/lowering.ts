@@ -8,7 +8,7 @@ import { lowerGroupedMatmul, lowerGroupedOuter } from './grouped-product.ts';
 import { lowerIntegerMatmul } from './integer-product.ts';
 import { lowerQuantizedMatmul } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
-import { blockCodesSize, type Node, type OpName } from '../graph/index.ts';
+import { blockCodesSize, type Dim, type Node, type OpName } from '../graph/index.ts';
 
 /** Emits the nodes of one operation and gives the name of its result. */
 export type Lowering<O extends OpName> = (node: Node<O>, writer: GraphWriter, inputs: readonly string[]) => string;
@@ -139,6 +139,15 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     );
     return writer.emit('Gather', [writer.emit('Concat', [x!, zeroRow], { axis: 0n }), index!], { axis: 0n });
   },
+  jointSoftmax: (node, writer, [a, b]) => {
+    const parts = writer.once(`joint softmax ${a} ${b}`, () => {
+      const whole = writer.emit('Softmax', [writer.emit('Concat', [a!, b!], { axis: lastAxis })], { axis: lastAxis });
+      const widths = node.inputs.map(({ shape }) => shape.at(-1)!);
+      const sizes = writer.once(`widths ${widths.join()}`, () => writer.shapeTensor(widths));
+      return writer.emitMany('Split', [whole, sizes], 2, { axis: lastAxis });
+    });
+    return parts[node.attributes.part === 'first' ? 0 : 1]!;
+  },
   softmax: (_node, writer, [x]) => writer.emit('Softmax', [x!], { axis: lastAxis }),
   rmsNorm: (node, writer, [x, gain]) => {
     const { epsilon } = node.attributes;
@@ -154,6 +163,7 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   layerNorm: (node, writer, inputs) =>
     writer.emit('LayerNormalization', inputs, { axis: lastAxis, epsilon: node.attributes.epsilon }),
   rotary: (node, writer, [x, cos, sin]) => {
+    if (writer.provider === 'cpu' && writer.expandsWeights) return lowerRotaryAsOne(node, writer, [x!, cos!, sin!]);
     const half = (node.shape[2] as number) / 2;
     const [a, b] = writer.emitMany('Split', [x!, writer.integers([half, half])], 2, { axis: lastAxis }) as [
       string,
@@ -181,6 +191,29 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   causalAttentionGradient: lowerAttentionGradient,
   cut: (_node, _writer, [x]) => x!,
 };
+
+/** One kernel instead of eight, which counts where rows are few. */
+function lowerRotaryAsOne(
+  { shape }: Node<'rotary'>,
+  writer: GraphWriter,
+  [x, cos, sin]: readonly [string, string, string],
+): string {
+  const [, heads, size] = shape as [Dim, number, number];
+  const table = (name: string): string =>
+    writer.once(`rotary table ${name}`, () => writer.emit('Reshape', [name, writer.integers([-1, size / 2])]));
+  const places = writer.once(`rotary places ${cos}`, () => {
+    const count = writer.emit('Reshape', [
+      writer.emit('Shape', [cos], { start: 0n, end: 1n }),
+      writer.integers([], [0]),
+    ]);
+    const range = writer.emit('Range', [writer.integers([0], []), count, writer.integers([1], [])]);
+    return writer.emit('Unsqueeze', [range, writer.integers([0])]);
+  });
+  const flat = writer.emit('Reshape', [x, writer.integers([1, -1, heads * size])]);
+  const attributes = { num_heads: BigInt(heads), rotary_embedding_dim: 0n, interleaved: 0n };
+  const turned = writer.emit('RotaryEmbedding', [flat, places, table(cos), table(sin)], attributes, 'com.microsoft');
+  return writer.emit('Reshape', [turned, writer.integers([-1, heads, size])]);
+}
 
 /** A product of two matrices, added to the matrix `addend` where one is given. */
 export function lowerProduct(

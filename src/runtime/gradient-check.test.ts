@@ -213,6 +213,7 @@ const cases: Partial<Record<g.OpName, Case>> = {
 /** Operations without a gradient, with the reason. */
 const withoutGradient: Partial<Record<g.OpName, string>> = {
   blockCodesMatmul: 'for decoding only',
+  jointSoftmax: 'for decoding only',
   input: 'a leaf',
   weight: 'a leaf that does not move',
   constant: 'a leaf that does not move',

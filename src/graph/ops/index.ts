@@ -35,5 +35,5 @@ export {
   type RowLayout,
   rowStretches,
 } from './causal-attention.ts';
-export { crossEntropy, crossEntropyGradient, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
+export { crossEntropy, crossEntropyGradient, jointSoftmax, layerNorm, rmsNorm, rotary, softmax } from './fused.ts';
 export { groupedMatmul, groupedOuter, groupedWeights, order } from './grouped-product.ts';
