@@ -113,6 +113,8 @@ describe.each([
     });
     const again = await withEngine({ modelNameOrPath: model, adapterNameOrPath: [adapter] }, lossOf);
     expect(again).toBe(loss);
+    const sameKeys = { modelNameOrPath: model, adapterNameOrPath: [adapter], addTokens: added };
+    expect(await withEngine(sameKeys, lossOf)).toBe(loss);
     const merged = join(folder, `merged-${name}`);
     await exportModel({ model, adapters: [adapter], exportDir: merged });
     expect(JSON.parse(await readFile(join(merged, 'config.json'), 'utf8'))).toMatchObject({ vocab_size: 1538 });

@@ -91,7 +91,9 @@ export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Pro
   const adapters: FittedAdapter[] = [];
   for (const path of config.adapter_name_or_path) adapters.push(await fitAdapter(path, opened.model));
   const continued = config.create_new_adapter ? undefined : adapters.at(-1);
-  if (continued && newIds.length > 0) throw new ConfigError('new-tokens-on-adapter', { folder: continued.folder });
+  if (continued && newIds.some((id) => !hasRow(continued, opened.model, id))) {
+    throw new ConfigError('new-tokens-on-adapter', { folder: continued.folder });
+  }
   const folder = withVocabularyRows(opened, Math.max(continued?.vocabularySize ?? 0, vocabularyWith(newIds)));
   const { model } = folder;
   const below = continued ? adapters.slice(0, -1) : adapters;
@@ -127,6 +129,11 @@ function newModules(config: FettleConfig, { model }: ModelFolder): LoraModule[] 
 
 function targetNames(config: FettleConfig, { model }: Pick<ModelFolder, 'model'>): ReturnType<typeof targetModules> {
   return targetModules(model, config.lora_target === 'all' ? ['all'] : config.lora_target);
+}
+
+/** Whether an adapter brings the row of a token that was added. */
+function hasRow({ tokenRows, savedModules, vocabularySize }: FittedAdapter, model: Model, id: number): boolean {
+  return tokenRows.embedding.includes(id) || (savedModules.includes(model.inputEmbedding) && id < vocabularySize);
 }
 
 /** One more than the largest of the ids; 0 where there are none. */
