@@ -67,7 +67,7 @@ export function* mixRows(
     const dataset = pick(open);
     const index = used[dataset]!++;
     yield { dataset, index };
-    if (used[dataset]! === sizes[dataset]!) {
+    if (sizes[dataset] === used[dataset]) {
       wasExhausted[dataset] = true;
       isOver ||= strategy === 'interleave_under' || wasExhausted.every(Boolean);
       if (strategy === 'interleave_over') used[dataset] = 0;

@@ -14,7 +14,7 @@ import {
   writeJsonFile,
   writeParquet,
 } from '../formats/index.ts';
-import type { MessageCode, MessageFields } from '../messages/index.ts';
+import type { MessageCode } from '../messages/index.ts';
 import type { DatasetEntry } from './dataset-entry.ts';
 import type { KeptRow } from './kept-rows.ts';
 import { makeNotice, type Notice } from './notice.ts';
@@ -199,8 +199,6 @@ export async function readPrepared(
     return { notice: makeNotice('prepared-differs', { folder }) };
   }
   const said = Array.isArray(record['notices']) ? record['notices'].filter(isJsonObject) : [];
-  const notices = said.map((one) =>
-    makeNotice(one['code'] as MessageCode, one['fields'] as unknown as MessageFields<MessageCode>),
-  );
+  const notices = said.map((one) => makeNotice(one['code'] as MessageCode, one['fields'] as never));
   return { data: { groups: groups.filter(isJsonObject).map((group) => readGroup(folder, group)), notices } };
 }
