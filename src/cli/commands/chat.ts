@@ -17,7 +17,7 @@ export const command: Command = {
   async run(context) {
     const { out, err, input } = context;
     const { config } = await openCommandConfig(context, ['model_name_or_path']);
-    const generator = await openGenerator(config);
+    const generator = await openGenerator(config, { maxRows: 1, reuse: 'all' });
     const isTty = input.isTTY === true && out.isTty;
     const session = new ChatSession(generator, (text) => out.write(text));
     const lines = createInterface({ input, ...(isTty ? { output: process.stdout, terminal: true } : {}) });
