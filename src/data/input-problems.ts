@@ -3,7 +3,13 @@
  * went wrong, so that one start shows all of it.
  */
 import { ConfigError, FettleError } from '../errors.ts';
-import { builtinTemplateNames, nearestTemplateNames, type OwnTemplate, readOwnTemplate } from '../template/index.ts';
+import {
+  builtinTemplateNames,
+  nearestTemplateNames,
+  type OwnTemplate,
+  readOwnTemplate,
+  registeredTemplate,
+} from '../template/index.ts';
 import { errorOf, joinErrors } from './joined-errors.ts';
 import { findDatasets } from './registry.ts';
 
@@ -18,6 +24,7 @@ export interface InputSettings {
 function requireTemplateName(template: InputSettings['template']): void {
   if (typeof template === 'object') readOwnTemplate(template);
   if (typeof template !== 'string' || builtinTemplateNames().includes(template)) return;
+  if (registeredTemplate(template) !== undefined) return;
   throw new ConfigError('template-unknown', { name: template, nearest: nearestTemplateNames(template) });
 }
 

@@ -17,4 +17,4 @@ export {
 export { maxTemplateLength, readWording, type Wording } from './wording.ts';
 export { type OwnTemplate, readOwnTemplate } from './own-template.ts';
 export { builtinTemplateNames, nearestTemplateNames, suggestTemplates } from './suggest.ts';
-export { registerTemplate } from './registered.ts';
+export { registeredTemplate, registerTemplate } from './registered.ts';
