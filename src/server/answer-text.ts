@@ -73,32 +73,41 @@ export interface CompletionLogprobs {
   readonly text_offset: number[];
 }
 
-/** Log-probabilities for `/v1/completions`; the first token of an echoed prompt has none. */
-export function completionLogprobs(
-  tokenizer: Tokenizer,
-  ids: readonly number[],
-  logprobs: readonly (TokenLogprobs | undefined)[],
-  startOffset = 0,
-): CompletionLogprobs {
-  const result: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
-  let offset = startOffset;
-  for (const [i, id] of ids.entries()) {
-    const label = tokenLabel(tokenizer, id);
-    const scored = logprobs[i];
-    result.tokens.push(label);
-    result.text_offset.push(offset);
-    offset += label.length;
-    result.token_logprobs.push(scored === undefined ? null : scored.logprob);
-    if (scored === undefined) result.top_logprobs.push(null);
-    else {
-      // the token itself is always among them, as with OpenAI
-      const top: Record<string, number> = {};
-      for (const each of scored.top) top[tokenLabel(tokenizer, each.id)] = each.logprob;
-      top[label] = scored.logprob;
-      result.top_logprobs.push(top);
-    }
+/** Log-probabilities of a text for `/v1/completions`, piece by piece. */
+export class CompletionLogprobsWriter {
+  private readonly tokenizer: Tokenizer;
+  // a character may reach over several tokens: those that end none of it add nothing to the offset
+  private readonly characters = new TextDecoder('utf-8', { ignoreBOM: true });
+  private offset: number;
+
+  /** @param offset where the text begins, in UTF-16 units. */
+  constructor(tokenizer: Tokenizer, offset = 0) {
+    this.tokenizer = tokenizer;
+    this.offset = offset;
   }
-  return result;
+
+  /** The next tokens; one without a score (the first of an echoed prompt) has null. */
+  write(ids: readonly number[], logprobs: readonly (TokenLogprobs | undefined)[]): CompletionLogprobs {
+    const { tokenizer } = this;
+    const result: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+    for (const [i, id] of ids.entries()) {
+      const label = tokenLabel(tokenizer, id);
+      const scored = logprobs[i];
+      result.tokens.push(label);
+      result.text_offset.push(this.offset);
+      this.offset += this.characters.decode(tokenizer.tokenBytes(id), { stream: true }).length;
+      result.token_logprobs.push(scored === undefined ? null : scored.logprob);
+      if (scored === undefined) result.top_logprobs.push(null);
+      else {
+        // the token itself is always among them, as with OpenAI
+        const top: Record<string, number> = {};
+        for (const each of scored.top) top[tokenLabel(tokenizer, each.id)] = each.logprob;
+        top[label] = scored.logprob;
+        result.top_logprobs.push(top);
+      }
+    }
+    return result;
+  }
 }
 
 /** The form of `/v1/chat/completions`: one entry a token. */

@@ -114,17 +114,25 @@ function messageOf(
   };
 }
 
+/** How messages become a prompt. */
+export interface PromptForm {
+  /** Whether the header of the answer comes last; left out: true. */
+  readonly addsHeader?: boolean;
+  /** Variables of a Jinja template, e.g. `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
 /** Ids of messages in the saved template. @throws ApiError 400 where the template refuses them. */
 export function chatPromptIds(
   service: Service,
   messages: readonly Message[],
   tools: readonly unknown[],
-  addsHeader = true,
+  { addsHeader = true, variables = {} }: PromptForm = {},
 ): number[] {
   const { tokenizer } = service.text;
   try {
     const template = service.text.requireTemplate();
-    const options = tools.length === 0 ? {} : { tools };
+    const options = { ...(tools.length === 0 ? {} : { tools }), variables };
     if (!addsHeader) return [...tokenizer.encode(template.render(messages, options))];
     return [...encodePrompt(tokenizer, template, messages, options)];
   } catch (error) {
@@ -145,7 +153,9 @@ export async function chat(service: Service, exchange: Exchange): Promise<void> 
   const wantsLogprobs = fields.boolean('logprobs') ?? false;
   const top = fields.integer('top_logprobs', 0, maxTopLogprobs);
   if (top !== undefined && !wantsLogprobs) throw badField('logprobs', 'true where top_logprobs is given', false);
-  const ids = chatPromptIds(service, readMessages(fields), tools.definitions);
+  const ids = chatPromptIds(service, readMessages(fields), tools.definitions, {
+    variables: fields.object('chat_template_kwargs')?.body ?? {},
+  });
   const asked = fields.integer('max_completion_tokens', 1, 1e9) ?? fields.integer('max_tokens', 1, 1e9);
   const prompt: Prompt = {
     ids,
@@ -168,6 +178,7 @@ export async function chat(service: Service, exchange: Exchange): Promise<void> 
       object: 'chat.completion.chunk',
       choices: [{ index, delta, logprobs: null, finish_reason: finish, ...more }],
     });
+  service.requireRoom(1, settings.answers);
   if (settings.stream) {
     exchange.beginStream();
     for (let i = 0; i < settings.answers; i++) sendDelta(i, { role: 'assistant', content: '' });

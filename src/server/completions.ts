@@ -1,7 +1,7 @@
 /** `/v1/completions`: texts or token ids are gone on with; their own tokens may be scored (echo). */
 import { randomUUID } from 'node:crypto';
 import type { TokenLogprobs } from '../generate/index.ts';
-import { completionLogprobs, type CompletionLogprobs } from './answer-text.ts';
+import { CompletionLogprobsWriter, type CompletionLogprobs } from './answer-text.ts';
 import { badField } from './api-error.ts';
 import type { Exchange } from './exchange.ts';
 import { maxTopLogprobs, readAnswerSettings } from './sampling-request.ts';
@@ -62,9 +62,11 @@ export async function completions(service: Service, exchange: Exchange): Promise
   const adapter = service.adapterOf(model);
   const { vocabularySize } = service.requireEngine();
   const settings = readAnswerSettings(fields, config, vocabularySize);
-  if (fields.text('suffix')) throw badField('suffix', 'left out', fields.value('suffix'));
   const echo = fields.boolean('echo') ?? false;
   const topLogprobs = fields.integer('logprobs', 0, maxTopLogprobs);
+  if (settings.stream && echo && topLogprobs !== undefined) {
+    throw badField('stream', 'false where echo and logprobs are asked for', true);
+  }
   const asked = fields.integer('max_tokens', echo ? 0 : 1, 1e9) ?? defaultMaxTokens;
   const prompts = readPrompts(service, exchange).map((ids, draw): Prompt => ({
     ids,
@@ -85,11 +87,16 @@ export async function completions(service: Service, exchange: Exchange): Promise
   const textOfPrompt = (ids: readonly number[]): string =>
     text.tokenizer.decode(ids, { skipSpecialTokens: settings.skipSpecialTokens });
 
+  service.requireRoom(prompts.length, settings.answers);
   if (settings.stream) exchange.beginStream();
   const all = await exchange.together(
     prompts.map((prompt) => async (signal: AbortSignal): Promise<Choice[]> => {
       const first = prompt.draw * settings.answers;
-      const offsets = Array.from({ length: settings.answers }, () => 0);
+      const start = echo ? textOfPrompt(prompt.ids).length : 0;
+      const writers = Array.from(
+        { length: settings.answers },
+        () => new CompletionLogprobsWriter(text.tokenizer, start),
+      );
       if (settings.stream && echo) {
         for (let i = 0; i < settings.answers; i++) {
           exchange.sendPart({
@@ -100,11 +107,7 @@ export async function completions(service: Service, exchange: Exchange): Promise
       }
       const result = await service.answer(exchange.client, prompt, settings, signal, (answer, piece) => {
         if (!settings.stream) return;
-        const logprobs =
-          topLogprobs === undefined
-            ? null
-            : completionLogprobs(text.tokenizer, piece.ids, piece.logprobs, offsets[answer]);
-        offsets[answer]! += piece.text.length;
+        const logprobs = topLogprobs === undefined ? null : writers[answer]!.write(piece.ids, piece.logprobs);
         exchange.sendPart({
           ...head,
           choices: [{ index: first + answer, text: piece.text, logprobs, finish_reason: null }],
@@ -119,7 +122,7 @@ export async function completions(service: Service, exchange: Exchange): Promise
         return {
           index: first + i,
           text: echo ? textOfPrompt(prompt.ids) + answer.text : answer.text,
-          logprobs: topLogprobs === undefined ? null : completionLogprobs(text.tokenizer, ids, scored),
+          logprobs: topLogprobs === undefined ? null : new CompletionLogprobsWriter(text.tokenizer).write(ids, scored),
           finish_reason: answer.finishReason,
           ...(answer.suppressed === undefined ? {} : { suppressed: answer.suppressed }),
         };

@@ -16,6 +16,14 @@ export interface JobListener {
   failed(reason: { readonly message: string; readonly isUsers: boolean; readonly isGone: boolean }): void;
 }
 
+/** A job that runs. */
+export interface JobHandle {
+  /** Ends it; nothing more is heard of it. */
+  abort(): void;
+  /** Ends it early; its `end` still comes. */
+  finish(): void;
+}
+
 /** How the engine is started. */
 export type EngineStart = Omit<Extract<ToEngine, { type: 'start' }>, 'type'>;
 
@@ -62,6 +70,11 @@ export class EngineClient {
 
   get isReady(): boolean {
     return this.info !== undefined && this.child !== undefined;
+  }
+
+  /** Of the engine process, while there is one. */
+  get processId(): number | undefined {
+    return this.child?.pid;
   }
 
   get adapterNames(): readonly string[] {
@@ -141,11 +154,11 @@ export class EngineClient {
   }
 
   /** Hands a job over. */
-  submit(job: Omit<EngineJob, 'id'>, listener: JobListener): { abort(): void } {
+  submit(job: Omit<EngineJob, 'id'>, listener: JobListener): JobHandle {
     const id = this.nextId++;
     if (!this.isReady) {
       queueMicrotask(() => listener.failed({ message: 'the engine is not ready', isUsers: false, isGone: true }));
-      return { abort: () => {} };
+      return { abort: () => {}, finish: () => {} };
     }
     this.listeners.set(id, listener);
     this.send({ type: 'job', job: { ...job, id } });
@@ -153,14 +166,18 @@ export class EngineClient {
       abort: () => {
         if (this.listeners.delete(id)) this.send({ type: 'abort', id });
       },
+      finish: () => {
+        if (this.listeners.has(id)) this.send({ type: 'abort', id });
+      },
     };
   }
 
   private ask(message: Extract<ToEngine, { type: 'load' | 'unload' }>): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.waiting.set(message.id, { resolve, reject });
-      if (this.isReady) this.send(message);
-      else reject(new RunError('engine-broken', { reason: 'it is not ready' }));
+      if (this.isReady) {
+        this.waiting.set(message.id, { resolve, reject });
+        this.send(message);
+      } else reject(new RunError('engine-broken', { reason: 'it is not ready' }));
     });
   }
 
@@ -172,8 +189,15 @@ export class EngineClient {
 
   /** @throws RunError `engine-refused` with the reason. */
   async unloadAdapter(name: string): Promise<void> {
+    const folder = this.adapters.get(name);
+    // no request may choose it from now on
     this.adapters.delete(name);
-    await this.ask({ type: 'unload', id: this.nextId++, name });
+    try {
+      await this.ask({ type: 'unload', id: this.nextId++, name });
+    } catch (error) {
+      if (folder !== undefined) this.adapters.set(name, folder);
+      throw error;
+    }
   }
 
   /** Ends the engine process. */

@@ -17,6 +17,8 @@ import type { Service } from './service.ts';
 export interface HttpLimits {
   readonly maxBodyBytes: number;
   readonly maxConnections: number;
+  /** Milliseconds that an answer may take. */
+  readonly answerMs: number;
 }
 
 export interface HttpOptions extends HttpLimits {
@@ -30,9 +32,10 @@ export interface HttpOptions extends HttpLimits {
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 60_000;
 const keepAliveMs = 5_000;
+/** A client that takes nothing of its answer for so long after the longest time of an answer is gone. */
+const silentMs = 60_000;
 /** Headers in all: Node's own bound is the same. */
 const maxHeaderBytes = 16 * 1024;
-/** Depth of JSON: what a tool's parameters need. */
 type Handler = (service: Service, exchange: Exchange, options: HttpOptions) => Promise<void> | void;
 
 const answer =
@@ -77,6 +80,7 @@ export function makeHttpServer(service: Service, options: HttpOptions): Server {
     (request, response) => void serve(service, options, isAllowed, request, response),
   );
   server.maxConnections = options.maxConnections;
+  server.setTimeout(options.answerMs + silentMs);
   return server;
 }
 

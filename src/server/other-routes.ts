@@ -35,7 +35,7 @@ export function tokenize(service: Service, { fields }: Exchange): unknown {
       role: (message.text('role') ?? 'user') as Message['role'],
       content: message.text('content') ?? '',
     }));
-    tokens = chatPromptIds(service, messages, [], fields.boolean('add_generation_prompt') ?? true);
+    tokens = chatPromptIds(service, messages, [], { addsHeader: fields.boolean('add_generation_prompt') ?? true });
   }
   return { tokens, count: tokens.length, max_model_len: service.maxLength };
 }

@@ -4,6 +4,7 @@ import type { Suppression } from '../generate/index.ts';
 import { badField } from './api-error.ts';
 import type { SentSampling } from './protocol.ts';
 import type { RequestFields } from './request-fields.ts';
+import { refuseUnsupported } from './unsupported-fields.ts';
 
 /** Answers to one prompt. */
 const maxAnswers = 64;
@@ -70,6 +71,7 @@ export function readAnswerSettings(
   config: FettleConfig,
   vocabularySize: number,
 ): AnswerSettings {
+  refuseUnsupported(fields);
   const temperature = fields.number('temperature', 0, 100) ?? (config.do_sample ? config.temperature : 0);
   const sampling: SentSampling = {
     doSample: temperature > 0,

@@ -49,6 +49,7 @@ export async function startServer(config: FettleConfig, events: ServerEvents = {
   const server = makeHttpServer(service, {
     maxBodyBytes: config.max_body_size,
     maxConnections: config.max_connections,
+    answerMs: config.request_timeout * 1000,
     apiKeys: key === undefined || key === '' ? [] : key.split(',').map((each) => each.trim()),
     adapterFolder: config.adapter_dir,
   });

@@ -122,6 +122,27 @@ export class Service {
   }
 
   /**
+   * What is known before a request is begun, so that its status can say so.
+   * @throws ApiError 400 where it could never be computed, 429 where too many wait.
+   */
+  requireRoom(prompts: number, answers: number): void {
+    const { maxRows, maxWaiting } = this.limits;
+    if (answers > maxRows) {
+      throw new ApiError(400, 'invalid_request_error', `n must be at most ${maxRows}, got ${answers}`, 'n');
+    }
+    const most = maxWaiting + Math.floor(maxRows / answers);
+    if (prompts > most) {
+      throw new ApiError(400, 'invalid_request_error', `a request may have ${most} prompts, got ${prompts}`, 'prompt');
+    }
+    if (this.queue.isFull) this.refuseToWait();
+  }
+
+  private refuseToWait(): never {
+    const { maxWaiting } = this.limits;
+    throw new ApiError(429, 'rate_limit_error', `at most ${maxWaiting} prompts may wait: try again later`);
+  }
+
+  /**
    * Answers a prompt. Rejects with an ApiError: 429 where too many wait, 503 where the engine ended, 408 where it took too long.
    * @param signal ends it at once, e.g. because the client has gone.
    */
@@ -132,17 +153,8 @@ export class Service {
     signal: AbortSignal,
     onPiece?: PieceListener,
   ): Promise<PromptResult> {
-    const { maxRows, timeoutMs } = this.limits;
-    if (this.queue.isFull) {
-      throw new ApiError(
-        429,
-        'rate_limit_error',
-        `at most ${this.limits.maxWaiting} prompts may wait: try again later`,
-      );
-    }
-    if (settings.answers > maxRows) {
-      throw new ApiError(400, 'invalid_request_error', `n must be at most ${maxRows}, got ${settings.answers}`, 'n');
-    }
+    const { timeoutMs } = this.limits;
+    if (this.queue.isFull) this.refuseToWait();
     const timeout = AbortSignal.timeout(timeoutMs);
     return new Promise<PromptResult>((resolve, reject) => {
       let handle: { abort(): void } | undefined;
@@ -243,11 +255,8 @@ export class Service {
           if (piece.text !== '' || piece.ids.length > 0) onPiece?.(answer, piece);
           if (!piece.stopped) return;
           reasons[answer] = 'stop';
-          // the others go on; with the last one the job has nothing left to do
-          if (texts.every((_, i) => reasons[i] !== undefined)) {
-            handle.abort();
-            finish();
-          }
+          // the others go on; with the last one the job has nothing left to do but to report
+          if (texts.every((_, i) => reasons[i] !== undefined)) handle.finish();
         },
         prompt: ({ logprobs }) => {
           promptLogprobs = logprobs;
