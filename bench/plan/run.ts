@@ -1,5 +1,5 @@
 /**
- * The memory plan against the measured peak (VmHWM after three steps) on a range of configurations.
+ * The memory plan against the measured peak (VmHWM after two steps) on a range of configurations.
  *
  *   npx tsx bench/plan/run.ts [--only TEXT] [--cache FOLDER] [--output FILE.json]
  */

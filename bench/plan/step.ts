@@ -5,6 +5,8 @@ import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts'
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
 import { memoryOf } from '../../src/train/memory-plan.ts';
 import type { PlanForm } from '../../src/train/plan-form.ts';
+import { runTrainer } from '../../src/train/trainer.ts';
+import { trainerTools } from '../../src/train/trainer-tools.ts';
 import { fullMethod, loraMethod, targetModules } from '../../src/tuning/index.ts';
 import { hashKey, mix32 } from '../../src/util/index.ts';
 
@@ -22,8 +24,10 @@ export interface PlanCase {
 }
 
 const { model, quantization, tuning, rows, length, labelled, form } = JSON.parse(process.argv[2]!) as PlanCase;
-const steps = 3;
+const steps = 2;
 
+// a trainer process has all this loaded too
+void [runTrainer, trainerTools()];
 const folder = await openModelFolder(model, quantization);
 const method =
   tuning === 'full'
