@@ -66,6 +66,7 @@ const arrangements: Record<string, (rows: readonly Sequence[]) => Sequence[][]> 
 const plans: Record<string, GraphEngineOptions['plan']> = {
   whole: { kind: 'whole' },
   segmented: { kind: 'segmented', layersPerSegment: 1 },
+  'segments with a tail': { kind: 'segmented', layersPerSegment: 1, tailLayers: 1 },
 };
 
 interface Window {
@@ -122,6 +123,7 @@ describe.each([
   const cases = [
     ...Object.keys(arrangements).map((arrangement) => [arrangement, 'whole'] as const),
     ...['all at once', 'one by one', 'grouped by length'].map((arrangement) => [arrangement, 'segmented'] as const),
+    ['all at once', 'segments with a tail'] as const,
   ];
   it.each(cases)('%s, %s plan', async (arrangement, plan) => {
     const batches = arrangements[arrangement]?.(rows) ?? [rows];

@@ -63,10 +63,16 @@ const ourOptions = (compute: string) => [
   options['layers-per-segment'],
   '--compute',
   compute,
+  '--rows',
+  String(rows.count),
   '--longest',
   String(rows.length),
+  '--labelled',
+  String((rows.count * rows.length) / 2),
   ...(options.prepack ? ['--prepack'] : []),
 ];
+/** Segments take the form that the memory plan chooses under what the project claims of them. */
+const limited = ['--memory-limit', shape === '135m' ? '1e9' : '1.2e9'];
 const machine = describeMachine();
 const batches = Array.from({ length: Number(options.steps) }, (_, i) => randomBatch(i));
 const comparisons: Comparison[] = [];
@@ -75,7 +81,7 @@ for (const pair of (options.pairs ?? defaultPairs).split(',')) {
   const startOurs = (compute: string) =>
     StepProcess.start(
       `fettle ${plan}${compute === 'float32' ? '' : ` ${compute}`}`,
-      ourCommand(ourScript, model, plan, ourOptions(compute)),
+      ourCommand(ourScript, model, plan, [...ourOptions(compute), ...(plan === 'segmented' ? limited : [])]),
       ourEnvironment,
     );
   const startPeer = (dtype: PeerVariant) =>

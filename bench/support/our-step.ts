@@ -22,9 +22,10 @@ const { values: options } = parseArgs({
     'layers-per-segment': { type: 'string', default: '1' },
     prepack: { type: 'boolean', default: false },
     longest: { type: 'string' },
-    /** Bytes: the step takes the form that the memory plan chooses for one row of `longest` tokens. */
+    /** Bytes: the step takes the form that the memory plan chooses for `rows` rows of `longest` tokens. */
     'memory-limit': { type: 'string' },
     labelled: { type: 'string' },
+    rows: { type: 'string', default: '1' },
     compute: { type: 'string', default: 'float32' },
   },
 });
@@ -48,9 +49,9 @@ const planned =
         folder.model,
         method,
         {
-          rows: 1,
+          rows: Number(options.rows),
           longest: Number(options.longest),
-          tokens: Number(options.longest),
+          tokens: Number(options.rows) * Number(options.longest),
           labelled: Number(options.labelled),
         },
         8,

@@ -37,7 +37,7 @@ const aliases: ReadonlySet<OpName> = new Set(['reshape', 'cut']);
 /** Results that onnxruntime writes over an input that nobody needs any more (measured, NOTES.md). */
 const inPlace: ReadonlySet<OpName> = new Set(['softmax', 'sigmoid', 'tanh']);
 /** Memory of temporaries inside a lowered operation, as a multiple of its result. */
-const temporaries: Partial<Record<OpName, number>> = { rotary: 2, crossEntropyGradient: 1 };
+const temporaries: Partial<Record<OpName, number>> = { crossEntropyGradient: 1 };
 
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
 export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {

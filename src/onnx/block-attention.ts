@@ -2,8 +2,9 @@
  * Attention in blocks as loops: one pass of the outer loop is a block of queries, one of the inner loop some of its heads.
  * Results come as lists of blocks that are joined at the end, so that blocks may differ in size and nothing is padded.
  *
- * The gradient visits the blocks from the last to the first. After a block, the keys at its own place get no more
- * gradient: theirs is given out, and only that of the keys before, as far as the block sees them, is carried on.
+ * The blocks are visited from the last to the first: the largest temporaries come first, so that every later one finds room
+ * where an earlier one was. In the gradient the keys at a block's own place get no more after it: theirs is given out, and
+ * only that of the keys before, as far as the block sees them, is carried on.
  */
 import type { Node } from '../graph/index.ts';
 import { AttentionWriter } from './attention-writer.ts';
@@ -134,6 +135,20 @@ class BlockWriter extends AttentionWriter {
     });
   }
 
+  /** How many blocks there are, int64[1], and the number of the last, int64. */
+  passes({ blocks }: Tokens): { readonly count: string; readonly last: string } {
+    const count = this.sizeOf(blocks, 0);
+    return {
+      count,
+      last: this.writer.emit('Sub', [this.writer.emit('Squeeze', [count]), this.writer.integers([1], [])]),
+    };
+  }
+
+  /** A list with one more tensor at its beginning. */
+  insertFirst({ inside }: Carried, value: string): string {
+    return this.writer.emit('SequenceInsert', [inside.name, value, this.writer.integers([0], [])]);
+  }
+
   /** An empty list of tensors. */
   list(): Carried {
     return this.carried(this.writer.emit('SequenceEmpty', [], { dtype: BigInt(dataTypeCodes.float32) }), true);
@@ -161,8 +176,9 @@ export function blockAttention(node: Node<'causalAttention'>, writer: GraphWrite
   const parts = new BlockWriter(writer, node.attributes.rule, q.shape, k.shape);
   const tokens = parts.tokens(inputs);
   const results = parts.list();
-  const [list] = parts.loop(parts.sizeOf(tokens.blocks, 0), [results], 0, (index) => {
-    const block = parts.block(tokens, index);
+  const { count, last } = parts.passes(tokens);
+  const [list] = parts.loop(count, [results], 0, (pass) => {
+    const block = parts.block(tokens, writer.emit('Sub', [last, pass]));
     const bias = parts.bias(tokens, block);
     const [mixed] = parts.forHeads(block, 1, (heads) => {
       const queries = parts.headRows(tokens.queries, block, heads);
@@ -170,7 +186,7 @@ export function blockAttention(node: Node<'causalAttention'>, writer: GraphWrite
       const { probabilities } = parts.probabilities(queries, keys, bias(heads));
       return [parts.splitGroups(parts.product(probabilities, parts.headKeys(tokens.values, block, heads)))];
     });
-    return [writer.emit('SequenceInsert', [results.inside.name, parts.toRows(mixed!)])];
+    return [parts.insertFirst(results, parts.toRows(mixed!))];
   });
   return writer.emit('ConcatFromSequence', [list!], { axis: 0n });
 }
@@ -192,9 +208,7 @@ export function blockAttentionGradients(
   const empty = writer.floats([], [groups, 0, size]);
   const carriedKeys = parts.carried(empty);
   const carriedValues = parts.carried(empty);
-  const count = parts.sizeOf(tokens.blocks, 0);
-  const zero = writer.integers([0], []);
-  const last = writer.emit('Sub', [writer.emit('Squeeze', [count]), writer.integers([1], [])]);
+  const { count, last } = parts.passes(tokens);
   const results = parts.loop(count, [...lists, carriedKeys, carriedValues], 0, (pass) => {
     const block = parts.block(tokens, writer.emit('Sub', [last, pass]));
     const bias = parts.bias(tokens, block);
@@ -227,7 +241,7 @@ export function blockAttentionGradients(
     const settledValues = settle(dValues, carriedValues.inside.name);
     const found = [parts.toRows(dQueries), settledKeys.here, settledValues.here];
     return [
-      ...found.map((rows, i) => writer.emit('SequenceInsert', [lists[i]!.inside.name, rows, zero])),
+      ...found.map((rows, i) => parts.insertFirst(lists[i]!, rows)),
       settledKeys.before,
       settledValues.before,
     ];

@@ -165,6 +165,17 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   rotary: (node, writer, [x, cos, sin]) => {
     if (writer.provider === 'cpu' && writer.expandsWeights) return lowerRotaryAsOne(node, writer, [x!, cos!, sin!]);
     const half = (node.shape[2] as number) / 2;
+    if (writer.provider === 'cpu') {
+      // tables of just these tokens, so that token n of the one row has the place n
+      const heads = node.shape[1] as number;
+      const row = writer.emit('Reshape', [x!, writer.integers([1, -1, heads * 2 * half])]);
+      const [cosRows, sinRows] = [cos!, sin!].map((table) =>
+        writer.once(`rows ${table}`, () => writer.emit('Reshape', [table, writer.integers([-1, half])])),
+      ) as [string, string];
+      const inputs = [row, writer.integers([0]), cosRows, sinRows];
+      const turned = writer.emit('RotaryEmbedding', inputs, { num_heads: BigInt(heads) }, 'com.microsoft');
+      return writer.emit('Reshape', [turned, writer.integers([-1, heads, 2 * half])]);
+    }
     const [a, b] = writer.emitMany('Split', [x!, writer.integers([half, half])], 2, { axis: lastAxis }) as [
       string,
       string,

@@ -35,13 +35,14 @@ export function attentionForm(device: Device, longest = Infinity): AttentionForm
 
 /**
  * Sum of weight x cross-entropy over the labelled rows of a batch, f32[1, 1].
- * Cut 0 stands after the embedding, the next ones after every `layersPerSegment` layers.
+ * Cut 0 stands after the embedding, the next ones after every `layersPerSegment` layers; none stands in the last `tailLayers`.
  */
 export function buildLoss(
   model: Model,
   source: ParameterSource,
   layersPerSegment: number,
   form: AttentionForm = 'blocks',
+  tailLayers = 0,
 ): g.Node {
   const rows = rowLayoutInputs();
   const layout = form === 'blocks' ? blockLayoutInputs() : rows;
@@ -54,10 +55,11 @@ export function buildLoss(
   };
   let cuts = 0;
   let x: g.Node = g.cut(model.embed(source, g.input(batchInputs.tokenIds, 'int64', ['N']), places), cuts++);
+  const cutLayers = model.layerCount - tailLayers;
   for (let layer = 0; layer < model.layerCount; layer++) {
     x = model.layer(source, positions, layer, x);
-    const last = layer === model.layerCount - 1;
-    if (last || (layer + 1) % layersPerSegment === 0) x = g.cut(x, cuts++);
+    const done = layer + 1;
+    if (done === cutLayers || (done < cutLayers && done % layersPerSegment === 0)) x = g.cut(x, cuts++);
   }
   return weightedCrossEntropy(model.logits(source, g.gather(x, labelled.rows)), labelled);
 }

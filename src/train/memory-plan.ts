@@ -57,7 +57,7 @@ interface PlannedGraphs {
   readonly whole?: Outputs;
   readonly segments?: readonly {
     readonly graphs: readonly Outputs[];
-    readonly kind: 'segment' | 'head stretch' | 'stage' | 'mixing';
+    readonly kind: 'segment' | 'tail' | 'head stretch' | 'stage' | 'mixing';
     /** Bytes of one token between the parts of the layer. */
     readonly between: number;
   }[];
@@ -75,7 +75,9 @@ function graphsOf(model: Model, method: TuningMethod, form: PlanForm, attention:
   const key = JSON.stringify([
     kind,
     attention,
-    'layersPerSegment' in rest ? [rest.layersPerSegment, rest.tokensAtOnce !== undefined, rest.headBytes] : [],
+    'layersPerSegment' in rest
+      ? [rest.layersPerSegment, rest.tailLayers, rest.tokensAtOnce !== undefined, rest.headBytes]
+      : [],
   ]);
   let graphs = forms.get(key);
   if (!graphs) {
@@ -94,7 +96,7 @@ function segmentGraphs(
   form: SegmentedForm,
   attention: AttentionForm,
 ): PlannedGraphs {
-  const bodies = segmentBodies(model, method, form.layersPerSegment, true, attention);
+  const bodies = segmentBodies(model, method, form.layersPerSegment, true, attention, form.tailLayers);
   const segments: NonNullable<PlannedGraphs['segments']>[number][] = [];
   const seen = new Set<string>();
   let read = 0;
@@ -126,7 +128,7 @@ function segmentGraphs(
   segments.push(
     stretches
       ? { graphs: both(stretches.stretches[0]!), kind: 'head stretch', between: 0 }
-      : { graphs: [segmentOf(bodies.at(-1)!, true, method).backward!], kind: 'segment', between: 0 },
+      : { graphs: [segmentOf(bodies.at(-1)!, true, method).backward!], kind: 'tail', between: 0 },
   );
   return { segments, read };
 }
@@ -184,7 +186,7 @@ export function memoryOf(
     const whole = { outputs: graphs.whole!, bindings: bindingsOf(model, batch) };
     runs = [{ ...whole, held: values * 4 + masks + integerBytes(whole.outputs, whole.bindings) }];
   } else {
-    runs = segmentRuns(model, batch, form, graphs, masks);
+    runs = segmentRuns(model, batch, form, graphs, masks, values * 4);
   }
   const sizes = runs.map(({ outputs, held, bindings }) => ({
     weights: touchedBytes(outputs, bindings),
@@ -211,9 +213,11 @@ function segmentRuns(
   form: SegmentedForm,
   { segments }: PlannedGraphs,
   masks: number,
+  gradients: number,
 ): PlannedRun[] {
   const border = batch.tokens * model.hiddenSize * 4;
-  const layers = Math.ceil(model.layerCount / form.layersPerSegment);
+  const tail = form.tailLayers ?? 0;
+  const layers = Math.max(1, Math.ceil((model.layerCount - tail) / form.layersPerSegment));
   const kept = { memory: 1, bfloat16: 0.5, disk: 0 }[form.keptIn ?? 'memory'] * layers * border;
   const parts = Math.ceil(batch.tokens / (form.tokensAtOnce ?? batch.tokens));
   const bindings = bindingsOf(model, batch);
@@ -224,6 +228,11 @@ function segmentRuns(
       switch (kind) {
         case 'segment':
           return { ...shared, bindings };
+        case 'tail': {
+          // dropout masks and results of all its layers
+          const share = tail / model.layerCount;
+          return { ...shared, held: shared.held + share * (masks + gradients), bindings };
+        }
         case 'mixing':
           return { ...shared, held: shared.held + between * batch.tokens, bindings };
         case 'head stretch':
@@ -258,9 +267,36 @@ function planForms(tokens: number, wanted: boolean | undefined): PlanForm[] {
   return [...(wanted === true ? [] : whole), layers, { ...layers, headBytes }, ...cut('memory'), ...cut('disk')];
 }
 
+/** What `gradient_checkpointing: true` may need, as a multiple of what segments of one layer need: room that saves time. */
+const roomForTail = 1.5;
+
+/** The form with as many layers in its tail as fit below `limit` bytes. */
+function withTail(
+  form: SegmentedForm,
+  layerCount: number,
+  limit: number,
+  plan: (form: PlanForm) => MemoryPlan,
+): MemoryPlan {
+  let best = plan(form);
+  let low = 0;
+  let high = layerCount;
+  while (high > low) {
+    const tailLayers = Math.ceil((low + high) / 2);
+    const candidate = plan({ ...form, tailLayers });
+    if (candidate.peak <= limit) {
+      best = candidate;
+      low = tailLayers;
+    } else {
+      high = tailLayers - 1;
+    }
+  }
+  return best;
+}
+
 /**
  * The fastest plan that stays below `limit` bytes, or the one that needs least if none does.
- * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here.
+ * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here. If true, memory counts before time:
+ *   room below the limit is used for a tail only up to half more than the segments need.
  */
 export function choosePlan(
   model: Model,
@@ -270,10 +306,15 @@ export function choosePlan(
   limit: number,
   wanted: boolean | undefined,
 ): MemoryPlan {
+  const planOf = (form: PlanForm): MemoryPlan => memoryOf(model, method, batch, optimizerBytesPerValue, form);
   let least: MemoryPlan | undefined;
   for (const form of planForms(batch.tokens, wanted)) {
-    const plan = memoryOf(model, method, batch, optimizerBytesPerValue, form);
-    if (plan.peak <= limit) return plan;
+    const plan = planOf(form);
+    if (plan.peak <= limit) {
+      if (form.kind === 'whole' || form.headBytes !== undefined) return plan;
+      const room = wanted === true ? Math.min(limit, roomForTail * plan.peak) : limit;
+      return withTail(form, model.layerCount, room, planOf);
+    }
     if (!least || plan.peak < least.peak) least = plan;
   }
   return least!;

@@ -13,6 +13,11 @@ export interface SegmentedForm {
   readonly kind: 'segmented';
   readonly layersPerSegment: number;
   /**
+   * Layers at the end that are one program with the head: it keeps their activations, so that they are not computed again.
+   * Left out: none. Not where the head is cut.
+   */
+  readonly tailLayers?: number | undefined;
+  /**
    * Cuts every layer around its attention, and runs what stands before and behind it on at most so many tokens at a time;
    * left out: layers stay whole.
    */

@@ -5,6 +5,7 @@ import {
   collectGarbage,
   compileLowered,
   type CompileOptions,
+  type Program,
   type TensorValue,
   type WeightLocator,
 } from '../runtime/index.ts';
@@ -25,6 +26,7 @@ export interface SegmentGraph {
   readonly inputs: readonly g.Node<'input'>[];
   readonly names: readonly string[];
   lowered: LoweredGraph | undefined;
+  readonly isKept: boolean;
 }
 
 /** A graph that is ready to run, until it is closed. */
@@ -35,6 +37,7 @@ export interface OpenSegment {
 
 export class SegmentPrograms {
   private readonly shared = new Map<string, Promise<SharedProgram>>();
+  private readonly kept = new Map<SegmentGraph, Program>();
   private readonly signatures = new Map<string, number>();
   private readonly locate: WeightLocator;
   private readonly options: CompileOptions;
@@ -45,8 +48,11 @@ export class SegmentPrograms {
     this.options = options;
   }
 
-  /** Prepares a graph. Call it for all graphs before the first run: what is alone is not kept. */
-  prepare(outputs: Outputs): SegmentGraph {
+  /**
+   * Prepares a graph. Call it for all graphs before the first run: what is alone is not kept.
+   * @param isKept keeps its program nevertheless: a large one, whose making takes as long as a layer.
+   */
+  prepare(outputs: Outputs, isKept = false): SegmentGraph {
     const numbered = numberGraph(outputs);
     const shareable = takesReadWeights(Object.values(outputs));
     const { signature } = numbered;
@@ -59,6 +65,7 @@ export class SegmentPrograms {
       names: inputs.map((node) => node.attributes.name),
       lowered: undefined,
       outputs,
+      isKept,
     };
   }
 
@@ -74,9 +81,18 @@ export class SegmentPrograms {
       const ready = await program;
       return { run: async (feeds) => this.counted(await ready.run(graph.numbered, feeds)), close: async () => {} };
     }
-    graph.lowered ??= lowerGraph(graph.outputs, this.options.device === 'webgpu' ? 'webgpu' : 'cpu');
-    const program = await compileLowered(graph.lowered, this.locate, this.options);
+    if (graph.isKept) {
+      const program = this.kept.get(graph) ?? (await this.compile(graph));
+      this.kept.set(graph, program);
+      return { run: async (feeds) => this.counted(await program.run(feeds)), close: async () => {} };
+    }
+    const program = await this.compile(graph);
     return { run: async (feeds) => this.counted(await program.run(feeds)), close: () => program.release() };
+  }
+
+  private compile(graph: SegmentGraph): Promise<Program> {
+    graph.lowered ??= lowerGraph(graph.outputs, this.options.device === 'webgpu' ? 'webgpu' : 'cpu');
+    return compileLowered(graph.lowered, this.locate, this.options);
   }
 
   /** Runs a graph once. */
@@ -101,6 +117,8 @@ export class SegmentPrograms {
   async release(): Promise<void> {
     for (const program of this.shared.values()) await (await program).release();
     this.shared.clear();
+    for (const program of this.kept.values()) await program.release();
+    this.kept.clear();
   }
 }
 

@@ -35,7 +35,7 @@ export function segmentedPlan(
   const chunks = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
   const programs = new SegmentPrograms(chunks ? locateStretches(chunks, locate) : locate, options);
   const passesOf = (training: boolean): Passes => {
-    const bodies = segmentBodies(model, method, form.layersPerSegment, training, options.attention);
+    const bodies = segmentBodies(model, method, form.layersPerSegment, training, options.attention, form.tailLayers);
     const layers = bodies.slice(0, -1).map((body): LayerRunner => {
       const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
       return stages
@@ -44,7 +44,7 @@ export function segmentedPlan(
     });
     const head = chunks
       ? new HeadRunner(chunks, programs, Math.min(maxHeadRows, form.tokensAtOnce ?? maxHeadRows))
-      : wholeSegment(programs, segmentOf(bodies.at(-1)!, true, method));
+      : wholeSegment(programs, segmentOf(bodies.at(-1)!, true, method), (form.tailLayers ?? 0) > 0);
     return { bodies, layers, head };
   };
   const passes = passesOf(true);

@@ -41,8 +41,9 @@ export function segmentBodies(
   layersPerSegment: number,
   training = true,
   attention?: AttentionForm,
+  tailLayers?: number,
 ): SegmentBody[] {
-  const loss = buildLoss(model, method.source(training), layersPerSegment, attention);
+  const loss = buildLoss(model, method.source(training), layersPerSegment, attention, tailLayers);
   const cuts = g.cutNodes([loss]);
   const bodies = [...cuts, loss].map((end, i) => {
     const cut = cuts[i - 1];

@@ -32,9 +32,9 @@ export interface LayerRunner {
 }
 
 /** A segment with a program for each direction. */
-export function wholeSegment(programs: SegmentPrograms, segment: Segment): LayerRunner {
+export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept = false): LayerRunner {
   const forward = programs.prepare(segment.forward);
-  const backward = segment.backward && programs.prepare(segment.backward);
+  const backward = segment.backward && programs.prepare(segment.backward, isKept);
   const run = async (graph: SegmentGraph, extra: Values, { feeds, feedsFor, onRun }: PassContext): Promise<Values> => {
     const results = await programs.run(graph, { ...feeds, ...extra, ...feedsFor(graph.names) });
     onRun();
