@@ -6,7 +6,7 @@ it('tells how far quantising is only where it takes long, twice a second, with t
   const heard: TrainEvent[] = [];
   let now = 0;
   const onCodes = tellCodes(
-    (event) => heard.push(event as TrainEvent),
+    (event) => heard.push(event),
     () => now,
   );
   for (let i = 0; i <= 100; i++) {
@@ -20,7 +20,7 @@ it('tells how far quantising is only where it takes long, twice a second, with t
   expect(heard.at(-1)).toMatchObject({ remainingSeconds: 0 });
   const short: TrainEvent[] = [];
   const quick = tellCodes(
-    (event) => short.push(event as TrainEvent),
+    (event) => short.push(event),
     () => now,
   );
   quick(0.5);
