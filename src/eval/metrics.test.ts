@@ -50,14 +50,12 @@ function differing(value: (row: Row) => number, recorded: (row: Row) => number):
     .map((row) => `${JSON.stringify(row.predict)} | ${JSON.stringify(row.label)}: ${value(row)}, not ${recorded(row)}`);
 }
 
-/** Reading the dictionary takes half a second, on a machine with much other work far more. */
-const hookMs = 60_000;
 let cut: WordCutter;
 let similarities: ReadonlyMap<Row, SimilarityScores>;
 beforeAll(async () => {
   cut = await loadWordCutter();
   similarities = new Map(golden.rows.map((row) => [row, similarityScores(row.predict, row.label, cut)]));
-}, hookMs);
+});
 
 it('500 rows were recorded, 100 of them of Chinese, Latin and digits mixed', () => {
   expect(golden.rows).toHaveLength(500);
