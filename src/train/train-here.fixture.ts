@@ -16,7 +16,7 @@ import { serveTraining } from './trainer.ts';
 
 /** What the tests' runs share: two epochs of 7 steps, dropout, warm-up, a schedule that moves. */
 export const testOptions: FettleOptions = {
-  modelNameOrPath: 'bigram',
+  modelNameOrPath: './bigram',
   dataset: ['synthetic'],
   numTrainEpochs: 2,
   perDeviceTrainBatchSize: 3,
