@@ -30,7 +30,7 @@ describe.skipIf(!existsSync(model))('proof (skipped where ../shared/data is abse
       [turn('user', 'Hi'), turn('assistant', 'Ho')],
     ];
     await writeFile(join(folder, 'data.jsonl'), rows.map((messages) => JSON.stringify({ messages })).join('\n'));
-  });
+  }, 60_000);
   afterAll(async () => rm(folder, { recursive: true }));
 
   const prove = async (template: ChatTemplate): Promise<Proof> => {

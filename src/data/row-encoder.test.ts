@@ -15,7 +15,7 @@ describe.skipIf(!existsSync(folder))('row encoder (skipped where ../shared/data 
     const files = await loadTokenizerFolder(folder);
     tokenizer = createTokenizer(files);
     chatTemplate = modelChatTemplate(files)!;
-  });
+  }, 60_000);
   const calling: Conversation = {
     messages: [
       { role: 'user', content: 'Weather?' },
