@@ -31,7 +31,7 @@ export interface MemoryPlan {
 }
 
 /** Node, onnxruntime and the program itself, measured at the start of a run (NOTES.md). */
-const processBytes = 170e6;
+const processBytes = 160e6;
 /** Weights as the programs see them: a session keeps small ones in memory of its own, large ones stay mapped. */
 const programOverhead = 1.05;
 /**
@@ -39,8 +39,6 @@ const programOverhead = 1.05;
  * activations come and go between them. A part of the graph's own peak, measured (NOTES.md).
  */
 const expansionHoles = 0.75;
-/** Results that wait for the collector. */
-const garbageBytes = 48e6;
 /** What the kernel maps around a page that is touched. */
 const mappedAround = 65_536;
 
@@ -224,7 +222,7 @@ function segmentRuns(
   const headRows = Math.min(bindings['R']!, maxHeadRows, form.tokensAtOnce ?? maxHeadRows);
   return segments!.flatMap(({ graphs, kind, between }) =>
     graphs.map((outputs): PlannedRun => {
-      const shared = { outputs, held: kept + 3 * border + garbageBytes + masks / layers };
+      const shared = { outputs, held: kept + 3 * border + masks / layers };
       switch (kind) {
         case 'segment':
           return { ...shared, bindings };
