@@ -39,6 +39,13 @@ it('counts the end token, and leaves it out of the text', () => {
   expect(answer.ids.at(-1)).toBe(2);
 });
 
+it('is read with special tokens, and without them', () => {
+  const answer = new AnswerText(tokenizer, [], ['more'], new Set([2]), false);
+  answer.push([1, ...ids, 2], []);
+  expect(answer.text).toBe('<|im_start|>Good bread, 好面包 🍞 and ');
+  expect(answer.withoutSpecialTokens()).toBe('Good bread, 好面包 🍞 and ');
+});
+
 it('tells where each token begins in the text, the same in pieces as at once', () => {
   const whole = new CompletionLogprobsWriter(tokenizer).write(ids, scored(ids));
   const writer = new CompletionLogprobsWriter(tokenizer);

@@ -12,6 +12,9 @@ export interface AnswerPiece {
 }
 
 export class AnswerText {
+  private readonly tokenizer: Tokenizer;
+  private readonly promptIds: readonly number[];
+  private readonly stopTexts: readonly string[];
   private readonly decoder: StreamDecoder;
   private readonly filter: StopFilter;
   private readonly stopIds: ReadonlySet<number>;
@@ -26,6 +29,9 @@ export class AnswerText {
     stopIds: ReadonlySet<number>,
     skipSpecialTokens: boolean,
   ) {
+    this.tokenizer = tokenizer;
+    this.promptIds = promptIds;
+    this.stopTexts = stopTexts;
     this.decoder = new StreamDecoder(tokenizer, { skipSpecialTokens, contextIds: promptIds });
     this.filter = new StopFilter(stopTexts);
     this.stopIds = stopIds;
@@ -49,6 +55,15 @@ export class AnswerText {
       if (!this.stopIds.has(id)) text += this.filter.push(this.decoder.push(id));
     }
     return { text, ids: ids.slice(0, taken), logprobs: logprobs.slice(0, taken), stopped: this.filter.stopped };
+  }
+
+  /** The whole answer without special tokens, for one that was read with them. */
+  withoutSpecialTokens(): string {
+    const { tokenizer, promptIds, stopTexts, stopIds } = this;
+    const plain = new AnswerText(tokenizer, promptIds, stopTexts, stopIds, true);
+    plain.push(this.ids, []);
+    plain.flush();
+    return plain.text;
   }
 
   /** What was held back, at the end. */

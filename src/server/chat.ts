@@ -103,10 +103,15 @@ interface AnswerMessage {
 function messageOf(
   answer: PromptAnswer,
   tools: Tools,
+  keepsSpecialTokens: boolean,
 ): { message: AnswerMessage; finish: FinishReason | 'tool_calls' } {
   const { content, calls } =
     tools.names.length === 0 ? { content: answer.text, calls: [] } : parseToolCalls(answer.text, tools.names);
-  if (calls.length === 0) return { message: { role: 'assistant', content }, finish: answer.finishReason };
+  if (calls.length === 0) {
+    // special tokens were kept to find calls by them
+    const said = tools.names.length === 0 || keepsSpecialTokens ? content : answer.plainText();
+    return { message: { role: 'assistant', content: said }, finish: answer.finishReason };
+  }
   const toolCalls = calls.map((call) => ({ id: `call_${randomUUID()}`, type: 'function', function: call }));
   return {
     message: { role: 'assistant', content: content === '' ? null : content, tool_calls: toolCalls },
@@ -196,7 +201,7 @@ export async function chat(service: Service, exchange: Exchange): Promise<void> 
     total_tokens: ids.length + completionTokens,
   };
   const choices = answers.map((answer, index) => {
-    const { message, finish } = messageOf(answer, tools);
+    const { message, finish } = messageOf(answer, tools, !settings.skipSpecialTokens);
     return {
       index,
       message,

@@ -38,6 +38,8 @@ export type FinishReason = 'stop' | 'length';
 /** One answer to a prompt. */
 export interface PromptAnswer {
   readonly text: string;
+  /** The same where special tokens are left out. */
+  readonly plainText: () => string;
   readonly ids: readonly number[];
   readonly logprobs: readonly TokenLogprobs[];
   readonly finishReason: FinishReason;
@@ -223,6 +225,7 @@ export class Service {
         if (rest !== '') onPiece?.(i, { text: rest, ids: [], logprobs: [] });
         return {
           text: text.text,
+          plainText: () => text.withoutSpecialTokens(),
           ids: text.ids,
           logprobs: text.logprobs,
           finishReason: reasons[i] ?? 'stop',
