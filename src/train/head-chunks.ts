@@ -9,8 +9,14 @@ import type { Model, ParameterSource } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { borderNames, gradientOutputs, type Outputs } from './segments.ts';
 
-/** Labelled rows at a time. */
-export const maxHeadRows = 1024;
+/** Labelled rows at a time, and logits: 16 MB, as several tensors of that size are alive at once. */
+const maxHeadRows = 1024;
+const maxLogits = 4 << 20;
+
+/** Labelled rows that a stretch of `columns` ids takes at a time. */
+export function headRowsAtOnce(columns: number, tokensAtOnce = Infinity): number {
+  return Math.max(1, Math.min(maxHeadRows, tokensAtOnce, Math.floor(maxLogits / columns)));
+}
 
 /** Names of what a stretch is given and gives, besides `borderNames`. */
 export const headNames = {

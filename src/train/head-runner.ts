@@ -1,6 +1,6 @@
 /** Runs the head in stretches: see `head-chunks.ts`. */
 import { int64, float32, type TensorValue, type WeightLocator } from '../runtime/index.ts';
-import { type HeadChunks, headNames } from './head-chunks.ts';
+import { type HeadChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import type { SegmentGraph, SegmentPrograms } from './segment-programs.ts';
 import { borderNames } from './segments.ts';
 import type { LayerRunner, PassContext } from './staged-layer.ts';
@@ -35,8 +35,9 @@ export class HeadRunner implements LayerRunner {
   private readonly programs: SegmentPrograms;
   private readonly rowsAtOnce: number;
 
-  constructor(chunks: HeadChunks, programs: SegmentPrograms, rowsAtOnce: number) {
-    this.rowsAtOnce = rowsAtOnce;
+  constructor(chunks: HeadChunks, programs: SegmentPrograms, tokensAtOnce?: number) {
+    const columns = Math.max(...chunks.stretches.map(({ begin, end }) => end - begin));
+    this.rowsAtOnce = headRowsAtOnce(columns, tokensAtOnce);
     this.programs = programs;
     this.stretches = chunks.stretches.map(({ begin, end, forward, backward }) => ({
       columns: int64(

@@ -2,7 +2,7 @@
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { headChunks, maxHeadRows } from './head-chunks.ts';
+import { headChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import { layerStages } from './layer-stages.ts';
 import { type AttentionForm, attentionForm } from './loss-graph.ts';
 import type { PlanForm, SegmentedForm } from './plan-form.ts';
@@ -219,7 +219,6 @@ function segmentRuns(
   const kept = { memory: 1, bfloat16: 0.5, disk: 0 }[form.keptIn ?? 'memory'] * layers * border;
   const parts = Math.ceil(batch.tokens / (form.tokensAtOnce ?? batch.tokens));
   const bindings = bindingsOf(model, batch);
-  const headRows = Math.min(bindings['R']!, maxHeadRows, form.tokensAtOnce ?? maxHeadRows);
   return segments!.flatMap(({ graphs, kind, between }) =>
     graphs.map((outputs): PlannedRun => {
       const shared = { outputs, held: kept + 3 * border + masks / layers };
@@ -234,7 +233,7 @@ function segmentRuns(
         case 'mixing':
           return { ...shared, held: shared.held + between * batch.tokens, bindings };
         case 'head stretch':
-          return { ...shared, bindings: { ...bindings, R: headRows } };
+          return { ...shared, bindings: { ...bindings, R: Math.min(bindings['R']!, headRows(outputs, form)) } };
         case 'stage': {
           const tokens = Math.ceil(batch.tokens / parts);
           return {
@@ -316,6 +315,14 @@ export function choosePlan(
     if (!least || plan.peak < least.peak) least = plan;
   }
   return least!;
+}
+
+/** Labelled rows that a stretch of the head takes at a time. */
+function headRows(outputs: Outputs, { tokensAtOnce }: SegmentedForm): number {
+  const columns = g
+    .reachableNodes(Object.values(outputs))
+    .find((node) => node.op === 'input' && (node as g.Node<'input'>).attributes.name === headNames.columns);
+  return headRowsAtOnce(Number(columns?.shape[1] ?? 1), tokensAtOnce);
 }
 
 function bindingsOf(model: Model, batch: BatchSize): g.Bindings {

@@ -6,7 +6,7 @@
 import type { Model } from '../models/index.ts';
 import type { TensorValue, WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { headChunks, maxHeadRows } from './head-chunks.ts';
+import { headChunks } from './head-chunks.ts';
 import { HeadRunner, locateStretches } from './head-runner.ts';
 import { keepInputs } from './kept-inputs.ts';
 import { layerStages } from './layer-stages.ts';
@@ -43,7 +43,7 @@ export function segmentedPlan(
         : wholeSegment(programs, segmentOf(body, false, method));
     });
     const head = chunks
-      ? new HeadRunner(chunks, programs, Math.min(maxHeadRows, form.tokensAtOnce ?? maxHeadRows))
+      ? new HeadRunner(chunks, programs, form.tokensAtOnce)
       : wholeSegment(programs, segmentOf(bodies.at(-1)!, true, method), (form.tailLayers ?? 0) > 0);
     return { bodies, layers, head };
   };
