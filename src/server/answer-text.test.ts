@@ -39,6 +39,16 @@ it('counts the end token, and leaves it out of the text', () => {
   expect(answer.ids.at(-1)).toBe(2);
 });
 
+it('rows that only fill the embedding up have no text', () => {
+  const filler = tokenizer.vocabularySize + 3;
+  const answer = new AnswerText(tokenizer, [], [], new Set(), true);
+  answer.push([filler, ...ids, filler], []);
+  answer.flush();
+  expect(answer.text).toBe(text);
+  const made = new CompletionLogprobsWriter(tokenizer).write([filler, ids[0]!], scored([filler, ids[0]!]));
+  expect(made).toMatchObject({ text_offset: [0, 0], tokens: ['', tokenLabel(tokenizer, ids[0]!)] });
+});
+
 it('is read with special tokens, and without them', () => {
   const answer = new AnswerText(tokenizer, [], ['more'], new Set([2]), false);
   answer.push([1, ...ids, 2], []);

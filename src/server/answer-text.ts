@@ -51,8 +51,8 @@ export class AnswerText {
       this.ids.push(id);
       if (logprobs[taken] !== undefined) this.logprobs.push(logprobs[taken]!);
       taken++;
-      // the end token is no part of the text
-      if (!this.stopIds.has(id)) text += this.filter.push(this.decoder.push(id));
+      // the end token is no part of the text, and a row that only fills the embedding up has none
+      if (!this.stopIds.has(id) && id < this.tokenizer.vocabularySize) text += this.filter.push(this.decoder.push(id));
     }
     return { text, ids: ids.slice(0, taken), logprobs: logprobs.slice(0, taken), stopped: this.filter.stopped };
   }
@@ -72,9 +72,14 @@ export class AnswerText {
   }
 }
 
+/** Bytes of a token; none for a row that only fills the embedding up. */
+function bytesOf(tokenizer: Tokenizer, id: number): Uint8Array {
+  return id < tokenizer.vocabularySize ? tokenizer.tokenBytes(id) : new Uint8Array();
+}
+
 /** A token as text in a list of log-probabilities: bytes that are no text of their own are written as `bytes:\\xe4`, as OpenAI does. */
 export function tokenLabel(tokenizer: Tokenizer, id: number): string {
-  const bytes = Buffer.from(tokenizer.tokenBytes(id));
+  const bytes = Buffer.from(bytesOf(tokenizer, id));
   const text = bytes.toString('utf8');
   if (!text.includes('\ufffd')) return text;
   return `bytes:${[...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
@@ -110,7 +115,7 @@ export class CompletionLogprobsWriter {
       const scored = logprobs[i];
       result.tokens.push(label);
       result.text_offset.push(this.offset);
-      this.offset += this.characters.decode(tokenizer.tokenBytes(id), { stream: true }).length;
+      this.offset += this.characters.decode(bytesOf(tokenizer, id), { stream: true }).length;
       result.token_logprobs.push(scored === undefined ? null : scored.logprob);
       if (scored === undefined) result.top_logprobs.push(null);
       else {
@@ -134,7 +139,7 @@ export function chatLogprobs(
   const entry = (id: number, logprob: number): Record<string, unknown> => ({
     token: tokenLabel(tokenizer, id),
     logprob,
-    bytes: [...tokenizer.tokenBytes(id)],
+    bytes: [...bytesOf(tokenizer, id)],
   });
   return {
     content: ids.flatMap((id, i) => {

@@ -152,7 +152,7 @@ export async function chat(service: Service, exchange: Exchange): Promise<void> 
   const { config, text } = service;
   const model = fields.text('model');
   const adapter = service.adapterOf(model);
-  const { vocabularySize } = service.requireEngine();
+  const { vocabularySize } = service;
   const settings = readAnswerSettings(fields, config, vocabularySize);
   const tools = readTools(fields);
   const wantsLogprobs = fields.boolean('logprobs') ?? false;

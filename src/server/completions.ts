@@ -24,7 +24,7 @@ interface Choice {
 function readPrompts(service: Service, exchange: Exchange): number[][] {
   const { fields } = exchange;
   const value = fields.value('prompt');
-  const { vocabularySize } = service.requireEngine();
+  const { vocabularySize } = service;
   const addsSpecial = fields.boolean('add_special_tokens') ?? true;
   const isIds = (list: unknown): list is number[] =>
     Array.isArray(list) &&
@@ -60,7 +60,7 @@ export async function completions(service: Service, exchange: Exchange): Promise
   const { config, text } = service;
   const model = fields.text('model');
   const adapter = service.adapterOf(model);
-  const { vocabularySize } = service.requireEngine();
+  const { vocabularySize } = service;
   const settings = readAnswerSettings(fields, config, vocabularySize);
   const echo = fields.boolean('echo') ?? false;
   const topLogprobs = fields.integer('logprobs', 0, maxTopLogprobs);

@@ -58,6 +58,14 @@ it('a dead engine fails its jobs and is started once more, not twice', async () 
   try {
     const before = await run(client);
     expect(before).toHaveLength(3);
+    const unread = new Promise<boolean>((resolve) => {
+      const tokens = (): never => {
+        throw new Error('a listener that fails');
+      };
+      const failed = ({ isGone }: { isGone: boolean }): void => resolve(isGone);
+      client.submit(job, { tokens, prompt: () => {}, end: () => {}, failed });
+    });
+    expect(await unread).toBe(false);
     const isBack = new Promise<void>((resolve) => (ready = resolve));
     const long = run(client, { maxNewTokens: 400 });
     process.kill(client.processId!, 'SIGKILL');

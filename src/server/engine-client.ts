@@ -144,12 +144,19 @@ export class EngineClient {
     }
     const listener = this.listeners.get(message.id);
     if (!listener) return;
-    if (message.type === 'tokens') listener.tokens(message);
-    else if (message.type === 'prompt') listener.prompt(message);
-    else {
-      this.listeners.delete(message.id);
-      if (message.type === 'end') listener.end(message);
-      else listener.failed({ ...message, isGone: false });
+    try {
+      if (message.type === 'tokens') listener.tokens(message);
+      else if (message.type === 'prompt') listener.prompt(message);
+      else {
+        this.listeners.delete(message.id);
+        if (message.type === 'end') listener.end(message);
+        else listener.failed({ ...message, isGone: false });
+      }
+    } catch (error) {
+      // one request's trouble must not end the process that serves all
+      console.error(error);
+      if (this.listeners.delete(message.id)) this.send({ type: 'abort', id: message.id });
+      listener.failed({ message: 'the answer could not be read', isUsers: false, isGone: false });
     }
   }
 

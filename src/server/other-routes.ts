@@ -42,7 +42,7 @@ export function tokenize(service: Service, { fields }: Exchange): unknown {
 
 /** `/detokenize`. */
 export function detokenize(service: Service, { fields }: Exchange): unknown {
-  const { vocabularySize } = service.requireEngine();
+  const { vocabularySize } = service;
   const tokens = fields.integers('tokens', 1_000_000);
   const wrong = tokens.find((id) => id >= vocabularySize);
   if (wrong !== undefined) throw badField('tokens', `ids below ${vocabularySize}`, wrong);

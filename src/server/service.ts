@@ -95,6 +95,11 @@ export class Service {
     return info;
   }
 
+  /** Ids that a request may name: rows that only fill the embedding up are no tokens. @throws ApiError 503. */
+  get vocabularySize(): number {
+    return Math.min(this.requireEngine().vocabularySize, this.text.tokenizer.vocabularySize);
+  }
+
   /** The adapter that a model name stands for; undefined for the model itself. @throws ApiError 404. */
   adapterOf(model: string | undefined): string | undefined {
     if (model === undefined || model === this.modelName) return undefined;
