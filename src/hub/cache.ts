@@ -119,7 +119,7 @@ export function listFile({ hub, kind, name, revision }: Repository, options: Hub
   const parts = [hub, `${kind}s`, ...name.split('/'), revision ?? hubs[hub].mainBranch];
   const file = `${parts.join('--').replaceAll('/', '--')}.json`;
   return options.cacheFolder === undefined
-    ? join(cachePath('hub-lists', { ...options.env } as NodeJS.ProcessEnv), file)
+    ? join(cachePath('hub-lists', { ...options.env }), file)
     : join(options.cacheFolder, '.fettle', file);
 }
 

@@ -223,7 +223,13 @@ export const dataMessages = {
     `mask_recipe: ${f.recipe} knows turns of a user and an assistant only, got ${f.what}`,
 
   // The registry.
-  'dataset-unknown': (f: { key: string; name: string; registry: string; exists: boolean; suggestion?: string | undefined }) =>
+  'dataset-unknown': (f: {
+    key: string;
+    name: string;
+    registry: string;
+    exists: boolean;
+    suggestion?: string | undefined;
+  }) =>
     `${f.key}: ${quote(f.name)} must be a name in ${f.registry} or the path of a file, got neither${
       f.exists ? '' : ' (there is no such dataset_info.json)'
     }.${f.suggestion === undefined ? '' : ` Did you mean ${quote(f.suggestion)}?`}`,

@@ -15,7 +15,7 @@ export const evalMessages = {
     `subjects: must be subjects of ${f.task}, got "${f.subject}". There are ${f.choices.join(', ').slice(0, 400)}`,
   'task-answer': (f: { file: string; line: number; actual: string }) =>
     `${f.file}:${f.line}: the answer must be A, B, C or D, got ${JSON.stringify(f.actual.slice(0, 80))}. A part without published answers cannot be scored`,
-  'compare-systems': (_: Record<never, never>) =>
+  'compare-systems': (_: object) =>
     'adapter_name_or_path: an adapter to compare with its base, or two systems, must be named, got neither',
   'compare-kind': (f: { system: string }) =>
     `systems: ${f.system} must be a model on this machine or a file of answers, got a server. fettle pk compares servers`,

@@ -240,11 +240,7 @@ export function blockAttentionGradients(
     const settledKeys = settle(dKeys, carriedKeys.inside.name);
     const settledValues = settle(dValues, carriedValues.inside.name);
     const found = [parts.toRows(dQueries), settledKeys.here, settledValues.here];
-    return [
-      ...found.map((rows, i) => parts.insertFirst(lists[i]!, rows)),
-      settledKeys.before,
-      settledValues.before,
-    ];
+    return [...found.map((rows, i) => parts.insertFirst(lists[i]!, rows)), settledKeys.before, settledValues.before];
   });
   const joined = results.slice(0, 3).map((list) => writer.emit('ConcatFromSequence', [list], { axis: 0n }));
   const heads = writer.integers([-1, groups * perGroup, size]);

@@ -78,13 +78,13 @@ export function readAnswerSettings(
     temperature,
     topP: fields.number('top_p', 0, 1) ?? config.top_p,
     topK: Math.max(0, fields.integer('top_k', -1, 1e9) ?? config.top_k),
-    minP: fields.number('min_p', 0, 1) ?? 0,
+    minP: fields.number('min_p', 0, 1) ?? config.min_p,
     repetitionPenalty: fields.number('repetition_penalty', 0.01, 100) ?? config.repetition_penalty,
-    frequencyPenalty: fields.number('frequency_penalty', -2, 2) ?? 0,
-    presencePenalty: fields.number('presence_penalty', -2, 2) ?? 0,
-    noRepeatNgramSize: fields.integer('no_repeat_ngram_size', 0, 1e6) ?? 0,
+    frequencyPenalty: fields.number('frequency_penalty', -2, 2) ?? config.frequency_penalty,
+    presencePenalty: fields.number('presence_penalty', -2, 2) ?? config.presence_penalty,
+    noRepeatNgramSize: fields.integer('no_repeat_ngram_size', 0, 1e6) ?? config.no_repeat_ngram_size,
     tokenBias: readBias(fields, vocabularySize),
-    minNewTokens: fields.integer('min_tokens', 0, 1e9) ?? 0,
+    minNewTokens: fields.integer('min_tokens', 0, 1e9) ?? config.min_new_tokens,
     seed:
       fields.integer('seed', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) ?? Math.floor(Math.random() * 2 ** 32),
   };

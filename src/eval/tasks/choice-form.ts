@@ -91,5 +91,5 @@ export function factoryTurns(
     { role: 'assistant', content: choiceLetters[shot.answer]! },
   ]);
   const [first, ...rest] = [...turns, ask(question)];
-  return [{ ...first!, content: introduction(subject) + first!.content }, ...rest];
+  return [{ ...first, content: introduction(subject) + first.content }, ...rest];
 }
