@@ -3,10 +3,9 @@
  * than that; longer than learned positions, it is refused. Read from the file itself, so that the data commands work for
  * models of any kind.
  */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { isJsonObject, type JsonObject, readJsonObject } from '../formats/index.ts';
+import { isJsonObject, isThere, type JsonObject, readJsonObject } from '../formats/index.ts';
 import { makeNotice, type Notice } from './notice.ts';
 
 /** The longest sequence of a model. */
@@ -73,11 +72,7 @@ export async function withModelLength<S extends LengthOfModelSettings>(
 ): Promise<S> {
   if (settings.model_name_or_path === undefined) return settings;
   const file = join(settings.model_name_or_path, 'config.json');
-  const isThere = await access(file).then(
-    () => true,
-    () => false,
-  );
-  const length = isThere ? modelLength(await readJsonObject(file)) : undefined;
+  const length = (await isThere(file)) ? modelLength(await readJsonObject(file)) : undefined;
   if (length === undefined || settings.cutoff_len <= length.tokens) return settings;
   const { tokens, key } = length;
   if (!isGiven) {

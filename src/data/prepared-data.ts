@@ -3,9 +3,10 @@
  * everything that made them. It is used again only where the hash of all that is the same.
  */
 import { createHash } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
+  isThere,
   isJsonObject,
   type JsonObject,
   readJsonObject,
@@ -186,11 +187,7 @@ export async function readPrepared(
   identity: string,
 ): Promise<{ readonly data?: PreparedData; readonly notice?: Notice }> {
   const path = join(folder, preparedFileName);
-  const isThere = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) return { notice: makeNotice('prepared-missing', { folder }) };
+  if (!(await isThere(path))) return { notice: makeNotice('prepared-missing', { folder }) };
   const record = await readJsonObject(path);
   const groups = record['groups'];
   const isSame = record['version'] === preparedVersion && record['identity'] === identity;

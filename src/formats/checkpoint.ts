@@ -1,9 +1,10 @@
 /** The weights of a Hugging Face model folder: one model.safetensors or pytorch_model.bin, or shards with their index. */
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { FileError, FormatError } from '../errors.ts';
 import { withExpandedFloats } from './eight-bit-floats.ts';
 import { readError } from './file-errors.ts';
+import { isThere } from './is-there.ts';
 import { readJsonObject } from './json-file.ts';
 import { isJsonObject } from './json-text.ts';
 import type { TensorEntry } from './safetensors.ts';
@@ -30,13 +31,6 @@ export interface Checkpoint {
   readonly totalBytes: number;
   /** Metadata of the (first) file. */
   readonly metadata: Readonly<Record<string, string>>;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Names of weight files of other kinds, so that the error can say what is there instead. */
@@ -92,7 +86,7 @@ async function readIndex(path: string): Promise<Map<string, string[]>> {
 async function openShards(folder: string, indexPath: string): Promise<Checkpoint> {
   const shards = await readIndex(indexPath);
   const missing: string[] = [];
-  for (const shard of shards.keys()) if (!(await exists(join(folder, shard)))) missing.push(shard);
+  for (const shard of shards.keys()) if (!(await isThere(join(folder, shard)))) missing.push(shard);
   if (missing.length > 0) {
     const shard = missing[0]!;
     throw new FormatError('shard-missing', {
@@ -138,12 +132,12 @@ function sumLengths(tensors: ReadonlyMap<string, TensorEntry>): number {
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   for (const form of forms) {
     const single = join(folder, form.file);
-    if (await exists(single)) {
+    if (await isThere(single)) {
       const { tensors, metadata } = await openWeightsFile(single);
       return withExpandedFloats({ folder, tensors, totalBytes: sumLengths(tensors), metadata });
     }
     const index = join(folder, form.index);
-    if (await exists(index)) return withExpandedFloats(await openShards(folder, index));
+    if (await isThere(index)) return withExpandedFloats(await openShards(folder, index));
   }
   throw new FileError('weights-missing', { folder, found: await otherWeights(folder) });
 }

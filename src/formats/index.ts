@@ -1,6 +1,7 @@
 export { syncFolder, writeAtomically, writeFileAtomically } from './atomic-file.ts';
 export { withModelNames } from './published-names.ts';
 export { cachePath } from './cache-folder.ts';
+export { isThere } from './is-there.ts';
 export { type Checkpoint, openCheckpoint, requireTensor } from './checkpoint.ts';
 export { weightsFileName, weightsIndexName } from './weights-names.ts';
 export { readCsvTable, type TableLine } from './csv-table.ts';

@@ -2,10 +2,11 @@
  * The weights of a PEFT LoRA adapter: adapter_model.safetensors with the names of PEFT 0.5 to 0.21. Reading gives typed pairs, saved
  * modules and token rows; what belongs to an unsupported variant is refused by tensor name.
  */
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError, FormatError, UnsupportedError } from '../errors.ts';
 import { readError } from './file-errors.ts';
+import { isThere } from './is-there.ts';
 import { adapterConfigName, type PeftConfig, rankOf, readPeftConfig, writePeftConfig } from './peft-config.ts';
 import { elementCount, readTensor, type TensorEntry } from './safetensors.ts';
 import { tensorFromValues, writeSafetensors } from './safetensors-writer.ts';
@@ -127,11 +128,7 @@ function pairOf(
 async function requireWeights(folder: string): Promise<string> {
   for (const name of [adapterWeightsName, torchAdapterWeightsName]) {
     const path = join(folder, name);
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return path;
+    if (await isThere(path)) return path;
   }
   const found = await readdir(folder).catch((error: unknown) => {
     throw readError(error, folder);
@@ -261,8 +258,5 @@ export function trainedValues(adapter: OpenedPeftAdapter): number {
 
 /** Whether a folder holds an adapter rather than a model. */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
-  return access(join(folder, adapterConfigName)).then(
-    () => true,
-    () => false,
-  );
+  return isThere(join(folder, adapterConfigName));
 }

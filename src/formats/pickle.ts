@@ -4,6 +4,7 @@
  * Every opcode takes time and memory in proportion to its own bytes, so a file cannot cost more than its length.
  * Source: CPython's Lib/pickletools.py.
  */
+import { FileFault } from './file-fault.ts';
 
 /** A tuple: Python tells it from a list. */
 export class PickleTuple {
@@ -52,17 +53,6 @@ export interface PickleWorld {
   persistent(id: PickleValue): PickleValue;
 }
 
-/** Says what a pickle did wrong; the reader of the file adds where. */
-export class PickleError extends Error {
-  readonly requirement: string;
-  readonly actual: string;
-  constructor(requirement: string, actual: string) {
-    super(`${requirement}, got ${actual}`);
-    this.requirement = requirement;
-    this.actual = actual;
-  }
-}
-
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Whole numbers of more bytes than this (a 64-bit integer, or torch's magic number) have no place in a tensor file. */
 const maxIntegerBytes = 16;
@@ -108,7 +98,7 @@ export interface ReadPickle {
 /**
  * Reads one pickle.
  * @param bytes may go on after the pickle's end; @param start where it begins.
- * @throws PickleError for an opcode that is not known, a stack that runs empty, bytes that end too early; what `world` throws.
+ * @throws FileFault for an opcode that is not known, a stack that runs empty, bytes that end too early; what `world` throws.
  */
 export function readPickle(bytes: Uint8Array, start: number, world: PickleWorld): ReadPickle {
   return new PickleMachine(bytes, start, world).run();
@@ -144,7 +134,7 @@ class PickleMachine {
     switch (opcode) {
       case 0x80: {
         const protocol = view.getUint8(this.take(1));
-        if (protocol > 5) throw new PickleError('the pickle protocol must be at most 5', String(protocol));
+        if (protocol > 5) throw new FileFault('the pickle protocol must be at most 5', String(protocol));
         return;
       }
       case 0x95: // FRAME: a hint for buffered reading
@@ -207,7 +197,7 @@ class PickleMachine {
       case 0x86:
       case 0x87: {
         const count = opcode - 0x84;
-        if (stack.length - this.floor() < count) throw new PickleError('the stack must hold a tuple', 'an empty stack');
+        if (stack.length - this.floor() < count) throw new FileFault('the stack must hold a tuple', 'an empty stack');
         stack.push(new PickleTuple(stack.splice(stack.length - count)));
         return;
       }
@@ -239,7 +229,7 @@ class PickleMachine {
       }
       case 0x75: {
         const pairs = this.popMark();
-        if (pairs.length % 2 === 1) throw new PickleError('a dictionary must get pairs', `${pairs.length} values`);
+        if (pairs.length % 2 === 1) throw new FileFault('a dictionary must get pairs', `${pairs.length} values`);
         const dict = this.dict();
         for (let i = 0; i < pairs.length; i += 2) dict.set(this.key(pairs[i]!), pairs[i + 1]!);
         return;
@@ -266,7 +256,7 @@ class PickleMachine {
         const name = this.pop();
         const module = this.pop();
         if (typeof name !== 'string' || typeof module !== 'string') {
-          throw new PickleError('a name must be made of two texts', describeValue(name));
+          throw new FileFault('a name must be made of two texts', describeValue(name));
         }
         stack.push(this.world.global(`${module}.${name}`));
         return;
@@ -275,7 +265,7 @@ class PickleMachine {
         const args = this.pop();
         const callable = this.pop();
         if (!(callable instanceof PickleGlobal) || !(args instanceof PickleTuple)) {
-          throw new PickleError('a call must be of a name with a tuple', describeValue(callable));
+          throw new FileFault('a call must be of a name with a tuple', describeValue(callable));
         }
         stack.push(this.world.call(callable, args.items));
         return;
@@ -291,7 +281,7 @@ class PickleMachine {
       default: {
         const name = names[opcode];
         const code = `0x${opcode.toString(16).padStart(2, '0')}`;
-        throw new PickleError(
+        throw new FileFault(
           'every opcode must be one that tensors need',
           `${name === undefined ? code : `${name} (${code})`} at byte ${this.position - 1}`,
         );
@@ -303,7 +293,7 @@ class PickleMachine {
   private take(count: number): number {
     const begin = this.position;
     if (count > this.bytes.length - begin) {
-      throw new PickleError('the pickle must end with STOP', `the end of its ${this.bytes.length} bytes`);
+      throw new FileFault('the pickle must end with STOP', `the end of its ${this.bytes.length} bytes`);
     }
     this.position = begin + count;
     return begin;
@@ -315,7 +305,7 @@ class PickleMachine {
   }
 
   private top(): PickleValue {
-    if (this.stack.length <= this.floor()) throw new PickleError('the stack must hold a value', 'an empty stack');
+    if (this.stack.length <= this.floor()) throw new FileFault('the stack must hold a value', 'an empty stack');
     return this.stack.at(-1)!;
   }
 
@@ -327,30 +317,30 @@ class PickleMachine {
 
   private popMark(): PickleValue[] {
     const mark = this.marks.pop();
-    if (mark === undefined) throw new PickleError('a mark must stand on the stack', 'none');
+    if (mark === undefined) throw new FileFault('a mark must stand on the stack', 'none');
     return this.stack.splice(mark);
   }
 
   private list(): PickleList {
     const list = this.top();
-    if (!Array.isArray(list)) throw new PickleError('only a list may be appended to', describeValue(list));
+    if (!Array.isArray(list)) throw new FileFault('only a list may be appended to', describeValue(list));
     return list;
   }
 
   private dict(): PickleDict {
     const dict = this.top();
-    if (!(dict instanceof Map)) throw new PickleError('only a dictionary may get items', describeValue(dict));
+    if (!(dict instanceof Map)) throw new FileFault('only a dictionary may get items', describeValue(dict));
     return dict;
   }
 
   private key(key: PickleValue): string | number {
     if (typeof key === 'string' || typeof key === 'number') return key;
-    throw new PickleError('the keys of a dictionary must be texts or numbers', describeValue(key));
+    throw new FileFault('the keys of a dictionary must be texts or numbers', describeValue(key));
   }
 
   private recall(index: number): PickleValue {
     const value = this.memo.get(index);
-    if (value === undefined) throw new PickleError('the memo must hold what is recalled', `nothing at ${index}`);
+    if (value === undefined) throw new FileFault('the memo must hold what is recalled', `nothing at ${index}`);
     return value;
   }
 
@@ -359,7 +349,7 @@ class PickleMachine {
     try {
       return text.decode(this.bytes.subarray(begin, begin + length));
     } catch {
-      throw new PickleError('a text must be UTF-8', 'bytes that are not');
+      throw new FileFault('a text must be UTF-8', 'bytes that are not');
     }
   }
 
@@ -367,7 +357,7 @@ class PickleMachine {
   private line(): string {
     const begin = this.position;
     const end = this.bytes.indexOf(0x0a, begin);
-    if (end < 0) throw new PickleError('a name must end with a line feed', 'the end of the bytes');
+    if (end < 0) throw new FileFault('a name must end with a line feed', 'the end of the bytes');
     const value = this.text(end - begin);
     this.take(1);
     return value;
@@ -375,7 +365,7 @@ class PickleMachine {
 
   private integer(length: number): number | bigint {
     if (length > maxIntegerBytes) {
-      throw new PickleError(`an integer may have ${maxIntegerBytes} bytes`, `${length} bytes`);
+      throw new FileFault(`an integer may have ${maxIntegerBytes} bytes`, `${length} bytes`);
     }
     const begin = this.take(length);
     let value = 0n;

@@ -7,10 +7,11 @@ import { endianness } from 'node:os';
 import { FormatError, UnsupportedError } from '../errors.ts';
 import { type ByteSource, fileSource } from './byte-source.ts';
 import { readError } from './file-errors.ts';
-import { describeValue, PickleError, type PickleDict, type PickleValue, readPickle } from './pickle.ts';
+import { FileFault } from './file-fault.ts';
+import { describeValue, type PickleDict, type PickleValue, readPickle } from './pickle.ts';
 import { type StoredDtype, storedBytes } from './safetensors-header.ts';
 import { TorchStorage, TorchTensor, torchWorld, UnsafeNameError } from './torch-pickle.ts';
-import { locateRecord, readZipRecords, ZipError, type ZipRecord } from './zip-records.ts';
+import { locateRecord, readZipRecords, type ZipRecord } from './zip-records.ts';
 
 /** A tensor of a PyTorch file: a view of bytes in it. */
 export interface TorchTensorEntry {
@@ -55,12 +56,12 @@ function tensorsOf(value: PickleValue): ReadonlyMap<string, TorchTensor> {
   let dict: PickleValue | undefined = value;
   if (dict instanceof Map && dict.get('state_dict') instanceof Map) dict = dict.get('state_dict') as PickleDict;
   if (!(dict instanceof Map)) {
-    throw new PickleError('the file must hold a dictionary of tensors', describeValue(value));
+    throw new FileFault('the file must hold a dictionary of tensors', describeValue(value));
   }
   const tensors = new Map<string, TorchTensor>();
   for (const [name, tensor] of dict) {
     if (typeof name !== 'string' || !(tensor instanceof TorchTensor)) {
-      throw new PickleError(`entry ${describeValue(name)} must be a tensor with a name`, describeValue(tensor));
+      throw new FileFault(`entry ${describeValue(name)} must be a tensor with a name`, describeValue(tensor));
     }
     tensors.set(name, tensor);
   }
@@ -73,7 +74,7 @@ function entriesOf(tensors: ReadonlyMap<string, TorchTensor>, located: Located):
     const begin = storage.start * (storage.dtype === undefined ? 1 : elementBytes(storage.dtype));
     const bytes = begin + bytesOfStorage(storage);
     if (!place || bytes > place.length) {
-      throw new PickleError(
+      throw new FileFault(
         `the storage of ${JSON.stringify(name.slice(0, 100))} must have ${bytes} bytes`,
         place ? `${place.length}` : 'none',
       );
@@ -85,10 +86,10 @@ function entriesOf(tensors: ReadonlyMap<string, TorchTensor>, located: Located):
 async function readZip(source: ByteSource): Promise<TorchTensorEntry[]> {
   const records = await readZipRecords(source);
   const pickles = [...records.keys()].filter((name) => name === 'data.pkl' || name.endsWith('/data.pkl'));
-  if (pickles.length !== 1) throw new ZipError('the archive must hold one data.pkl', String(pickles.length));
+  if (pickles.length !== 1) throw new FileFault('the archive must hold one data.pkl', String(pickles.length));
   const root = pickles[0]!.slice(0, -'data.pkl'.length);
   if (records.has(`${root}constants.pkl`)) {
-    throw new ZipError('the archive must hold tensors only', 'a TorchScript program (constants.pkl)');
+    throw new FileFault('the archive must hold tensors only', 'a TorchScript program (constants.pkl)');
   }
   const textOf = async (record: ZipRecord | undefined): Promise<string | undefined> => {
     if (!record || record.length > 64) return undefined;
@@ -96,10 +97,10 @@ async function readZip(source: ByteSource): Promise<TorchTensorEntry[]> {
     return new TextDecoder().decode(bytes).trim();
   };
   const order = await textOf(records.get(`${root}byteorder`));
-  if (order !== undefined && order !== 'little') throw new ZipError('the byte order must be little', order);
+  if (order !== undefined && order !== 'little') throw new FileFault('the byte order must be little', order);
   const pickle = records.get(pickles[0]!)!;
   if (pickle.length > maxPickleBytes) {
-    throw new ZipError(`data.pkl may have ${maxPickleBytes} bytes`, `${pickle.length} bytes`);
+    throw new FileFault(`data.pkl may have ${maxPickleBytes} bytes`, `${pickle.length} bytes`);
   }
   const bytes = await source.read(await locateRecord(source, pickle), pickle.length);
   const tensors = tensorsOf(readPickle(bytes, 0, torchWorld).value);
@@ -116,19 +117,19 @@ async function readLegacy(source: ByteSource): Promise<TorchTensorEntry[]> {
   const bytes = await source.read(0, Math.min(source.size, maxPickleBytes));
   const magic = readPickle(bytes, 0, torchWorld);
   if (magic.value !== legacyMagic)
-    throw new PickleError("the file must begin with torch's mark", describeValue(magic.value));
+    throw new FileFault("the file must begin with torch's mark", describeValue(magic.value));
   const protocol = readPickle(bytes, magic.end, torchWorld);
   if (protocol.value !== legacyProtocol) {
-    throw new PickleError(`the protocol must be ${legacyProtocol}`, describeValue(protocol.value));
+    throw new FileFault(`the protocol must be ${legacyProtocol}`, describeValue(protocol.value));
   }
   const system = readPickle(bytes, protocol.end, torchWorld);
   if (!(system.value instanceof Map) || system.value.get('little_endian') !== true) {
-    throw new PickleError('the byte order must be little', describeValue(system.value));
+    throw new FileFault('the byte order must be little', describeValue(system.value));
   }
   const object = readPickle(bytes, system.end, torchWorld);
   const keys = readPickle(bytes, object.end, torchWorld);
   const tensors = tensorsOf(object.value);
-  if (!Array.isArray(keys.value)) throw new PickleError('the storages must be listed', describeValue(keys.value));
+  if (!Array.isArray(keys.value)) throw new FileFault('the storages must be listed', describeValue(keys.value));
   const widths = new Map<string, number>();
   for (const { storage } of tensors.values()) {
     widths.set(storage.key, storage.dtype === undefined ? 1 : elementBytes(storage.dtype));
@@ -138,14 +139,14 @@ async function readLegacy(source: ByteSource): Promise<TorchTensorEntry[]> {
   for (const key of keys.value) {
     const width = typeof key === 'string' ? widths.get(key) : undefined;
     if (typeof key !== 'string' || width === undefined || located.has(key)) {
-      throw new PickleError('every storage must belong to a tensor, once', describeValue(key));
+      throw new FileFault('every storage must belong to a tensor, once', describeValue(key));
     }
     const head = position + 8 <= source.size ? await source.read(position, 8) : new Uint8Array(0);
-    if (head.length < 8) throw new PickleError('every storage must be there', 'a file that ends before');
+    if (head.length < 8) throw new FileFault('every storage must be there', 'a file that ends before');
     const count = Number(new DataView(head.buffer, head.byteOffset, 8).getBigInt64(0, true));
     const length = count * width;
     if (!(count >= 0) || position + 8 + length > source.size) {
-      throw new PickleError(`a storage must lie inside of the file's ${source.size} bytes`, `${length} bytes`);
+      throw new FileFault(`a storage must lie inside of the file's ${source.size} bytes`, `${length} bytes`);
     }
     located.set(key, { offset: position + 8, length });
     position += 8 + length;
@@ -165,7 +166,7 @@ export async function readTorchTensors(source: ByteSource, file: string): Promis
     return isZip ? await readZip(source) : await readLegacy(source);
   } catch (error) {
     if (error instanceof UnsafeNameError) throw new FormatError('torch-unsafe', { file, global: error.global });
-    if (error instanceof PickleError || error instanceof ZipError) {
+    if (error instanceof FileFault) {
       throw new FormatError('torch-file', { file, requirement: error.requirement, actual: error.actual });
     }
     throw error;

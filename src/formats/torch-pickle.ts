@@ -11,7 +11,7 @@ import {
   type PickleValue,
   type PickleWorld,
 } from './pickle.ts';
-import { PickleError } from './pickle.ts';
+import { FileFault } from './file-fault.ts';
 import { type StoredDtype, storedBytes } from './safetensors-header.ts';
 
 /** A name that a tensor file has no need of. */
@@ -110,51 +110,51 @@ const maxDimensions = 64;
 
 function numbersOf(value: PickleValue | undefined, what: string): number[] {
   if (!(value instanceof PickleTuple) || value.items.length > maxDimensions) {
-    throw new PickleError(`${what} must be a tuple of at most ${maxDimensions} integers`, describeValue(value));
+    throw new FileFault(`${what} must be a tuple of at most ${maxDimensions} integers`, describeValue(value));
   }
   return value.items.map((item) => wholeNumber(item, what));
 }
 
 function wholeNumber(value: PickleValue | undefined, what: string): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new PickleError(`${what} must be made of whole numbers from 0`, describeValue(value));
+  throw new FileFault(`${what} must be made of whole numbers from 0`, describeValue(value));
 }
 
 function makeTensor(args: readonly PickleValue[], named?: StoredDtype): TorchTensor {
   const [storage, offset, size, stride] = args;
   if (!(storage instanceof TorchStorage)) {
-    throw new PickleError('a tensor must be a view of a storage', describeValue(storage));
+    throw new FileFault('a tensor must be a view of a storage', describeValue(storage));
   }
   const dtype = named ?? storage.dtype;
-  if (dtype === undefined) throw new PickleError('a tensor must have a dtype', 'a storage of bytes');
+  if (dtype === undefined) throw new FileFault('a tensor must have a dtype', 'a storage of bytes');
   const shape = numbersOf(size, 'the shape of a tensor');
   const strides = numbersOf(stride, 'the strides of a tensor');
   if (shape.length !== strides.length) {
-    throw new PickleError('a tensor must have a stride for each dimension', `${shape.length} and ${strides.length}`);
+    throw new FileFault('a tensor must have a stride for each dimension', `${shape.length} and ${strides.length}`);
   }
   const first = wholeNumber(offset, 'the offset of a tensor');
   // the last element that the view reaches
   const last = shape.reduce((sum, length, i) => sum + (length - 1) * strides[i]!, first);
   const available = storage.dtype === undefined ? storage.count / storedBytes(dtype, [1]) : storage.count;
   if (!shape.includes(0) && !(last < available)) {
-    throw new PickleError(`a tensor must lie inside of its storage of ${available} elements`, `element ${last}`);
+    throw new FileFault(`a tensor must lie inside of its storage of ${available} elements`, `element ${last}`);
   }
   const elements = shape.reduce((product, length) => product * length, 1);
   if (!Number.isSafeInteger(elements))
-    throw new PickleError('a tensor must be of this world', `shape [${shape.join(', ')}]`);
+    throw new FileFault('a tensor must be of this world', `shape [${shape.join(', ')}]`);
   return new TorchTensor(storage, dtype, first, shape, strides);
 }
 
 /** Hooks and metadata that a tensor carries: empty in a file of tensors. */
 function requireEmpty(value: PickleValue | undefined, what: string): void {
   if (value === undefined || value === null || (value instanceof Map && value.size === 0)) return;
-  throw new PickleError(`a tensor must carry no ${what}`, describeValue(value));
+  throw new FileFault(`a tensor must carry no ${what}`, describeValue(value));
 }
 
 const calls: Readonly<Record<string, (args: readonly PickleValue[]) => PickleValue>> = {
   'collections.OrderedDict': (args) => {
     if (args.length === 0) return new Map();
-    throw new PickleError('an ordered dictionary must be made empty', `${args.length} arguments`);
+    throw new FileFault('an ordered dictionary must be made empty', `${args.length} arguments`);
   },
   'torch._utils._rebuild_tensor': (args) => makeTensor(args),
   'torch._utils._rebuild_tensor_v2': (args) => {
@@ -166,7 +166,7 @@ const calls: Readonly<Record<string, (args: readonly PickleValue[]) => PickleVal
     requireEmpty(args[5], 'hooks');
     requireEmpty(args[7], 'metadata (a conjugate or negative view)');
     const dtype = args[6] instanceof PickleGlobal ? dtypes[args[6].name] : undefined;
-    if (!dtype) throw new PickleError('a tensor must have a dtype', describeValue(args[6]));
+    if (!dtype) throw new FileFault('a tensor must have a dtype', describeValue(args[6]));
     return makeTensor(args, dtype);
   },
   'torch._utils._rebuild_parameter': parameter,
@@ -176,7 +176,7 @@ const calls: Readonly<Record<string, (args: readonly PickleValue[]) => PickleVal
 
 function parameter([tensor]: readonly PickleValue[]): PickleValue {
   if (tensor instanceof TorchTensor) return tensor;
-  throw new PickleError('a parameter must hold a tensor', describeValue(tensor));
+  throw new FileFault('a parameter must hold a tensor', describeValue(tensor));
 }
 
 const known = (name: string): boolean =>
@@ -189,11 +189,10 @@ function makeStorage(id: PickleValue): TorchStorage {
   const items = id instanceof PickleTuple ? id.items : [];
   const [what, type, key, , count, view] = items;
   if (what !== 'storage' || !(type instanceof PickleGlobal) || typeof key !== 'string') {
-    throw new PickleError('an outer object must be a storage', describeValue(what ?? id));
+    throw new FileFault('an outer object must be a storage', describeValue(what ?? id));
   }
   const dtype = Object.hasOwn(storages, type.name) ? storages[type.name] : undefined;
-  if (!dtype && !untypedStorages.has(type.name))
-    throw new PickleError('a storage must have a type', describeValue(type));
+  if (!dtype && !untypedStorages.has(type.name)) throw new FileFault('a storage must have a type', describeValue(type));
   const elements = wholeNumber(count, 'the size of a storage');
   if (view === undefined || view === null) return new TorchStorage(key, dtype, elements, 0);
   // legacy files: a part of another storage
@@ -201,12 +200,12 @@ function makeStorage(id: PickleValue): TorchStorage {
   const begin = wholeNumber(start, 'the view of a storage');
   const viewed = wholeNumber(length, 'the view of a storage');
   if (begin + viewed > elements) {
-    throw new PickleError(`the view of a storage must lie inside of its ${elements} elements`, `${begin + viewed}`);
+    throw new FileFault(`the view of a storage must lie inside of its ${elements} elements`, `${begin + viewed}`);
   }
   return new TorchStorage(key, dtype, viewed, begin);
 }
 
-/** The meaning of a tensor file's pickle. @throws UnsafeNameError for every name that tensors have no need of; PickleError. */
+/** The meaning of a tensor file's pickle. @throws UnsafeNameError for every name that tensors have no need of; FileFault. */
 export const torchWorld: PickleWorld = {
   global(name) {
     if (known(name)) return new PickleGlobal(name);
@@ -214,11 +213,11 @@ export const torchWorld: PickleWorld = {
   },
   call(callable, args) {
     if (Object.hasOwn(calls, callable.name)) return calls[callable.name]!(args);
-    throw new PickleError('only what makes tensors may be called', describeValue(callable));
+    throw new FileFault('only what makes tensors may be called', describeValue(callable));
   },
   setState(object) {
     // Attributes of an ordered dictionary (`_metadata`: versions of modules) say nothing about tensors.
-    if (!(object instanceof Map)) throw new PickleError('only a dictionary may have attributes', describeValue(object));
+    if (!(object instanceof Map)) throw new FileFault('only a dictionary may have attributes', describeValue(object));
   },
   persistent: makeStorage,
 };

@@ -3,23 +3,13 @@
  * compressed) records, with or without the 64-bit extension. Format: PKWARE APPNOTE 6.3.10, 4.3 and 4.5.3.
  */
 import type { ByteSource } from './byte-source.ts';
+import { FileFault } from './file-fault.ts';
 
 /** One record: its bytes lie in the archive as they are. */
 export interface ZipRecord {
   readonly name: string;
   readonly offset: number;
   readonly length: number;
-}
-
-/** Says what an archive did wrong; the reader of the file adds where. */
-export class ZipError extends Error {
-  readonly requirement: string;
-  readonly actual: string;
-  constructor(requirement: string, actual: string) {
-    super(`${requirement}, got ${actual}`);
-    this.requirement = requirement;
-    this.actual = actual;
-  }
 }
 
 const endBytes = 22;
@@ -36,13 +26,13 @@ const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes
 
 async function readAt(source: ByteSource, offset: number, length: number, what: string): Promise<DataView> {
   if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > source.size) {
-    throw new ZipError(
+    throw new FileFault(
       `${what} must lie inside of the file's ${source.size} bytes`,
       `byte ${offset} and ${length} more`,
     );
   }
   const bytes = await source.read(offset, length);
-  if (bytes.length < length) throw new ZipError(`${what} must be there`, 'a file that ends before it');
+  if (bytes.length < length) throw new FileFault(`${what} must be there`, 'a file that ends before it');
   return viewOf(bytes);
 }
 
@@ -73,10 +63,10 @@ async function findList(source: ByteSource): Promise<List> {
     const locator = await readAt(source, tailStart + at - locatorBytes, locatorBytes, 'the locator of its 64-bit end');
     if (locator.getUint32(0, true) !== 0x07064b50) return plain;
     const end = await readAt(source, number64(locator, 8), end64Bytes, 'its 64-bit end');
-    if (end.getUint32(0, true) !== 0x06064b50) throw new ZipError('its 64-bit end must have its mark', 'other bytes');
+    if (end.getUint32(0, true) !== 0x06064b50) throw new FileFault('its 64-bit end must have its mark', 'other bytes');
     return { count: number64(end, 32), length: number64(end, 40), offset: number64(end, 48) };
   }
-  throw new ZipError('a zip archive must have its list at the end', 'none: it was cut off');
+  throw new FileFault('a zip archive must have its list at the end', 'none: it was cut off');
 }
 
 /** Sizes and place of a record whose 32 bits do not hold them. */
@@ -99,18 +89,19 @@ function extended(extra: DataView, fields: { length: number; packed: number; off
 
 /**
  * Lists the records of an archive, in the order of its list.
- * @throws ZipError where the list is broken, a record is compressed or encrypted, stands twice or lies outside of the file.
+ * @throws FileFault where the list is broken, a record is compressed or encrypted, stands twice or lies outside of the file.
  */
 export async function readZipRecords(source: ByteSource): Promise<ReadonlyMap<string, ZipRecord>> {
   const list = await findList(source);
-  if (list.length > maxListBytes) throw new ZipError(`its list may have ${maxListBytes} bytes`, `${list.length} bytes`);
+  if (list.length > maxListBytes)
+    throw new FileFault(`its list may have ${maxListBytes} bytes`, `${list.length} bytes`);
   const view = await readAt(source, list.offset, list.length, 'its list');
   const records = new Map<string, ZipRecord>();
   const decoder = new TextDecoder();
   let at = 0;
   for (let i = 0; i < list.count; i++) {
     if (at + entryBytes > view.byteLength || view.getUint32(at, true) !== 0x02014b50) {
-      throw new ZipError(`its list must have ${list.count} entries`, `${i}`);
+      throw new FileFault(`its list must have ${list.count} entries`, `${i}`);
     }
     const flags = view.getUint16(at + 8, true);
     const method = view.getUint16(at + 10, true);
@@ -118,7 +109,7 @@ export async function readZipRecords(source: ByteSource): Promise<ReadonlyMap<st
     const extraBytes = view.getUint16(at + 30, true);
     const commentBytes = view.getUint16(at + 32, true);
     const end = at + entryBytes + nameBytes + extraBytes + commentBytes;
-    if (end > view.byteLength) throw new ZipError('an entry of its list must lie inside of it', `entry ${i}`);
+    if (end > view.byteLength) throw new FileFault('an entry of its list must lie inside of it', `entry ${i}`);
     const nameAt = view.byteOffset + at + entryBytes;
     const name = decoder.decode(new Uint8Array(view.buffer, nameAt, nameBytes));
     const fields = {
@@ -129,13 +120,13 @@ export async function readZipRecords(source: ByteSource): Promise<ReadonlyMap<st
     extended(new DataView(view.buffer, nameAt + nameBytes, extraBytes), fields);
     if (method !== 0 || fields.packed !== fields.length || (flags & 1) !== 0) {
       const shown = JSON.stringify(name.slice(0, 100));
-      throw new ZipError(
+      throw new FileFault(
         'every record must be stored as it is',
         `${shown}, which is ${(flags & 1) !== 0 ? 'encrypted' : 'compressed'}`,
       );
     }
     if (records.has(name))
-      throw new ZipError('every record must stand once', `${JSON.stringify(name.slice(0, 100))} twice`);
+      throw new FileFault('every record must stand once', `${JSON.stringify(name.slice(0, 100))} twice`);
     records.set(name, { name, offset: fields.offset, length: fields.length });
     at = end;
   }
@@ -144,19 +135,19 @@ export async function readZipRecords(source: ByteSource): Promise<ReadonlyMap<st
 
 /**
  * Where a record's bytes begin: after its own header.
- * @throws ZipError where the header is broken or the bytes lie outside of the file.
+ * @throws FileFault where the header is broken or the bytes lie outside of the file.
  */
 export async function locateRecord(source: ByteSource, record: ZipRecord): Promise<number> {
   const header = await readAt(source, record.offset, localBytes, `record ${JSON.stringify(record.name.slice(0, 100))}`);
   if (header.getUint32(0, true) !== 0x04034b50) {
-    throw new ZipError(
+    throw new FileFault(
       'every record must have its header',
       `other bytes before ${JSON.stringify(record.name.slice(0, 100))}`,
     );
   }
   const begin = record.offset + localBytes + header.getUint16(26, true) + header.getUint16(28, true);
   if (!Number.isSafeInteger(record.length) || begin + record.length > source.size) {
-    throw new ZipError(
+    throw new FileFault(
       `every record must lie inside of the file's ${source.size} bytes`,
       `${JSON.stringify(record.name.slice(0, 100))}, which ends at ${begin + record.length}`,
     );

@@ -15,6 +15,11 @@ export interface SuppressSetting {
   readonly max_count?: number | undefined;
 }
 
+/** The texts of a config as the decoding takes them. */
+export function suppressionsOf(settings: readonly SuppressSetting[]): Suppression[] {
+  return settings.map(({ max_count: maxCount, ...rest }) => ({ ...rest, maxCount }));
+}
+
 /** The settings of generation, under their names in the config: a whole config fits. */
 export interface GeneratorSettings extends TextSettings, QuantizationSettings {
   readonly do_sample: boolean;

@@ -2,22 +2,21 @@
  * Text generation from a config: prompts in the template that was trained, answers as they come. The end of an answer is
  * the template's end token, an end token of the model, or a stop text of the template.
  */
-import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { quantizationOf } from '../checkpoint/index.ts';
 import { encodePrompt, openTextTools, type TextTools } from '../data/index.ts';
 import { ConfigError } from '../errors.ts';
-import { type JsonObject, readJsonObject } from '../formats/index.ts';
+import { isThere, type JsonObject, readJsonObject } from '../formats/index.ts';
 import type { Model } from '../models/index.ts';
 import type { Message } from '../template/index.ts';
 import type { Tokenizer } from '../tokenizer/index.ts';
 import { AnswerStream } from './answer-stream.ts';
 import { generate } from './answers.ts';
 import { DecodingEngine, type EngineLimits } from './engine.ts';
-import { beamsOf, type GeneratorSettings, samplingOf } from './generator-settings.ts';
+import { beamsOf, type GeneratorSettings, samplingOf, suppressionsOf } from './generator-settings.ts';
 import { openModel } from './open-model.ts';
-import { SuppressingChooser, type Suppression, type SuppressionReport } from './suppression.ts';
+import { SuppressingChooser, type SuppressionReport } from './suppression.ts';
 import { VocabularyIndex } from './vocabulary-index.ts';
 
 /** How one answer is generated. */
@@ -64,11 +63,7 @@ export interface Generator {
 async function modelStopIds(folder: string): Promise<number[]> {
   const read = async (name: string): Promise<JsonObject> => {
     const file = join(folder, name);
-    const isThere = await access(file).then(
-      () => true,
-      () => false,
-    );
-    return isThere ? readJsonObject(file) : {};
+    return (await isThere(file)) ? readJsonObject(file) : {};
   };
   const configs = [await read('generation_config.json'), await read('config.json')];
   return configs.flatMap((config) => config['eos_token_id'] ?? []).filter((id): id is number => typeof id === 'number');
@@ -165,7 +160,7 @@ function suppressingChoosers(
   tokenizer: Tokenizer,
 ): (() => SuppressingChooser) | undefined {
   if (suppress.length === 0) return undefined;
-  const suppressions = suppress.map(({ max_count: maxCount, ...rest }): Suppression => ({ ...rest, maxCount }));
+  const suppressions = suppressionsOf(suppress);
   const vocabulary = new VocabularyIndex(tokenizer, skipSpecialTokens);
   return () => new SuppressingChooser(suppressions, vocabulary);
 }

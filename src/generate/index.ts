@@ -22,7 +22,7 @@ export {
   type RowMove,
 } from './engine.ts';
 export { type Answer, type AnswerOptions, type Generator, openGenerator } from './generator.ts';
-export { beamsOf, type GeneratorSettings, samplingOf } from './generator-settings.ts';
+export { beamsOf, type GeneratorSettings, samplingOf, suppressionsOf } from './generator-settings.ts';
 export { type InferDtype, openModel, type OpenedModel } from './open-model.ts';
 export {
   argmax,

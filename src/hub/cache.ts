@@ -3,11 +3,11 @@
  * so that what one of them has downloaded is not downloaded again. Source: huggingface_hub 1.x `file_download.py`
  * (`blobs`, `refs`, `snapshots`), modelscope 1.2x `snapshot_download`.
  */
-import { lstat, mkdir, open, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { FormatError } from '../errors.ts';
-import { cachePath, readTextFile, writeFileAtomically } from '../formats/index.ts';
+import { cachePath, isThere, readTextFile, writeFileAtomically } from '../formats/index.ts';
 import { type HubFile, type HubOptions, hubs, type Repository } from './hub.ts';
 
 /** Names that a path on disk may be made of; everything else is an attack or a mistake. @throws FormatError `hub-path` */
@@ -105,13 +105,6 @@ export async function cachedSnapshot(repository: Repository, options: HubOptions
   }
   const snapshot = snapshotAt(repository, commit, options);
   return (await isThere(snapshot.folder)) ? snapshot : undefined;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The last known list of a revision's files: what is used where the hub does not answer. */

@@ -1,7 +1,7 @@
 /** The models of a hub: which of their files are needed, and the folder on this machine that a name stands for. */
-import { stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { FileError } from '../errors.ts';
+import { isThere } from '../formats/index.ts';
 import { cachedSnapshot } from './cache.ts';
 import { downloadFiles, listFiles } from './download.ts';
 import { type HubFile, type HubName, type HubOptions, hubs, isOffline, type Repository } from './hub.ts';
@@ -78,13 +78,6 @@ export function isModelName(text: string): boolean {
 export function hubOf({ hub }: ModelSource, env: NonNullable<HubOptions['env']> = process.env): HubName {
   return (
     hub ?? (['1', 'true'].includes((env['USE_MODELSCOPE_HUB'] ?? '').toLowerCase()) ? 'modelscope' : 'huggingface')
-  );
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
   );
 }
 

@@ -1,6 +1,6 @@
 /** The fields that completions and chat share: how tokens are chosen, what ends an answer. What is left out comes from the configuration. */
 import type { FettleConfig } from '../config/index.ts';
-import type { Suppression } from '../generate/index.ts';
+import { type Suppression, suppressionsOf } from '../generate/index.ts';
 import { badField } from './api-error.ts';
 import type { SentSampling } from './protocol.ts';
 import type { RequestFields } from './request-fields.ts';
@@ -98,12 +98,8 @@ export function readAnswerSettings(
     stopIds: fields.integers('stop_token_ids', maxBiases),
     ignoresEnd: fields.boolean('ignore_eos') ?? false,
     skipSpecialTokens: fields.boolean('skip_special_tokens') ?? config.skip_special_tokens,
-    suppress: fields.value('suppress') === undefined ? suppressOf(config) : readSuppress(fields),
+    suppress: fields.value('suppress') === undefined ? suppressionsOf(config.suppress) : readSuppress(fields),
     stream: fields.boolean('stream') ?? false,
     streamsUsage: fields.object('stream_options')?.boolean('include_usage') ?? false,
   };
-}
-
-function suppressOf({ suppress }: FettleConfig): Suppression[] {
-  return suppress.map(({ max_count: maxCount, ...rest }) => ({ ...rest, maxCount }));
 }

@@ -1,5 +1,5 @@
 /** From a config to a training engine: base model, adapters, tuning method, memory plan. */
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,6 +14,7 @@ import {
 import type { FettleConfig } from '../config/index.ts';
 import { ConfigError, UnsupportedError } from '../errors.ts';
 import {
+  isThere,
   newPeftConfig,
   readJsonObject,
   tensorFromValues,
@@ -381,10 +382,6 @@ async function saveFullModel(
 }
 
 async function copyIfThere(from: string, to: string): Promise<void> {
-  const there = await access(from).then(
-    () => true,
-    () => false,
-  );
   // Its content, not its permissions: a copy of a read-only file could not be replaced by the next one.
-  if (there) await writeFileAtomically(to, await readFile(from));
+  if (await isThere(from)) await writeFileAtomically(to, await readFile(from));
 }
