@@ -28,7 +28,7 @@ import {
 } from './eval/index.ts';
 import { exportModel as exportMerged, type ExportResult } from './export/index.ts';
 import { openGenerator as openFromConfig, type Generator } from './generate/index.ts';
-import { type ModelPart, withLocalModels } from './hub/index.ts';
+import { type ModelPart, withLocalModels, withOutline } from './hub/index.ts';
 import { loadPlugins } from './plugins/index.ts';
 import { planTraining as planFromConfig, train as start, type TrainingPlan, type TrainRun } from './train/index.ts';
 
@@ -74,16 +74,17 @@ export function train(config: ConfigLike): TrainRun {
   return start(checked, { given });
 }
 
-/** What a run will need of memory and time, and what fits; `timed` runs three steps. */
+/** What a run will need of memory and time, and what fits; `timed` runs three steps and needs the weights here. */
 export async function planTraining(
   config: ConfigLike,
   options: { readonly timed?: boolean } = {},
 ): Promise<TrainingPlan> {
   const { config: checked, given } = loaded(config);
-  return planFromConfig(await ready(checked), {
-    ...options,
-    isGiven: (key) => given.some((name) => name === key),
-  });
+  const isGiven = (key: keyof FettleConfig): boolean => given.some((name) => name === key);
+  if (options.timed === true) return planFromConfig(await ready(checked), { ...options, isGiven });
+  await loadPlugins(checked.plugins);
+  const { config: outlined, remote } = await withOutline(checked);
+  return planFromConfig(outlined, { ...options, isGiven, remote });
 }
 
 /** Rows, tokens and steps of a run, counted on the samples that training uses. */

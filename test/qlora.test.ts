@@ -86,6 +86,28 @@ it('a checkpoint that transformers wrote in 4 bits loads as it is and gives its 
   expect(largestDifference(await logitsOf(opened), floats(golden.loadedIn4bit.rows))).toBeLessThan(1e-4);
 });
 
+it('such a checkpoint is known by its headers while its weights are elsewhere', async () => {
+  const file = await readFile(join(published, 'model.safetensors'));
+  let bytes = 0;
+  const source = {
+    size: file.length,
+    read: async (offset: number, length: number) => {
+      bytes += length;
+      return file.subarray(offset, offset + length);
+    },
+  };
+  const elsewhere = await mkdtemp(join(tmpdir(), 'fettle-qlora-elsewhere-'));
+  try {
+    await copyFile(join(published, 'config.json'), join(elsewhere, 'config.json'));
+    const remote = new Map([['model.safetensors', source]]);
+    const opened = await openModelFolder(elsewhere, undefined, undefined, remote);
+    expect(opened.stored).toEqual((await openModelFolder(published)).stored);
+    expect(bytes).toBeLessThan(file.length / 2);
+  } finally {
+    await rm(elsewhere, { recursive: true, force: true });
+  }
+});
+
 it('codes and scales are those that transformers wrote, to the bit', async () => {
   const ours = await openWeights(await openModelFolder(folder, quantizations['nf4-double']));
   const opened = await openModelFolder(published);

@@ -7,6 +7,7 @@ import {
   isFloatDtype,
   openCheckpoint,
   readJsonObject,
+  type RemoteFiles,
   type StoredDtype,
   type TensorEntry,
   withModelNames,
@@ -48,6 +49,7 @@ const dtypes: Partial<Record<StoredDtype, FloatWeight['dtype']>> = {
  * Opens a folder with `config.json` and safetensors; reads headers only. Weights that the folder holds in codes stay so.
  * @param quantization keeps the weights of linear modules in codes, made when the weights are opened.
  * @param form takes their products in integers, of bytes that are made then too.
+ * @param remote files of weights that are not in the folder: the model can be planned, its weights not be opened.
  * @throws FormatError where a parameter is missing, has another shape or a dtype that is no float; UnsupportedError for
  *   a model type or setting that is not known.
  */
@@ -55,11 +57,12 @@ export async function openModelFolder(
   folder: string,
   quantization?: Quantization,
   form?: IntegerForm,
+  remote?: RemoteFiles,
 ): Promise<ModelFolder> {
   await requireModelFolder(folder);
   const configFile = join(folder, 'config.json');
   const model = readModel(configFile, await readJsonObject(configFile));
-  const checkpoint = withModelNames(await openCheckpoint(folder));
+  const checkpoint = withModelNames(await openCheckpoint(folder, remote));
   const stored = new Map<string, StoredWeight>();
   const missing: string[] = [];
   const quantizable = quantizableWeights(model);

@@ -16,6 +16,8 @@ export interface CallResult {
 export interface CallOptions {
   /** Lines of standard input. */
   readonly input?: readonly string[];
+  /** Variables of the environment; left out: none. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Is given the function that presses Ctrl-C. */
   readonly onReady?: (interrupt: () => void) => void;
 }
@@ -27,7 +29,7 @@ export async function callWith(options: CallOptions, ...argv: string[]): Promise
     out: { write: (text) => (out += text) },
     err: { write: (text) => (err += text) },
     input: Readable.from((options.input ?? []).map((line) => `${line}\n`)),
-    env: {},
+    env: options.env ?? {},
     onInterrupt: (handler) => options.onReady?.(handler),
   });
   return { code, out, err };
@@ -66,11 +68,15 @@ export function writeCharacterTokenizer(folder: string): number {
   return Object.keys(vocab).length;
 }
 
-/** Writes a random llama of two layers with its tokenizer. */
-export async function writeCharacterModel(folder: string): Promise<void> {
+/** Writes a random llama of two layers with its tokenizer. @param more settings of its config, and its number of files */
+export async function writeCharacterModel(
+  folder: string,
+  { shards, ...more }: { shards?: number; [key: string]: unknown } = {},
+): Promise<void> {
   const vocabulary = writeCharacterTokenizer(folder);
   await writeTinyModel(folder, {
     seed: 1,
+    ...(shards === undefined ? {} : { shards }),
     config: {
       model_type: 'llama',
       architectures: ['LlamaForCausalLM'],
@@ -86,6 +92,7 @@ export async function writeCharacterModel(folder: string): Promise<void> {
       tie_word_embeddings: true,
       hidden_act: 'silu',
       eos_token_id: 0,
+      ...more,
     },
   });
 }

@@ -1,7 +1,8 @@
 /** The arguments `CONFIG.yaml key=value ...` of a command -> a checked configuration whose models are on this machine. */
 import { isOverride, loadConfig, type LoadedConfig, type RequiredKeys } from '../config/index.ts';
 import { withInputProblems } from '../data/index.ts';
-import { type ModelPart, withLocalModels } from '../hub/index.ts';
+import type { FettleConfig } from '../config/index.ts';
+import { type HubOptions, type ModelPart, withLocalModels } from '../hub/index.ts';
 import { downloadTexts } from '../messages/cli.ts';
 import { configNoticeText } from '../messages/config.ts';
 import type { CommandContext } from './command.ts';
@@ -23,22 +24,25 @@ function loadCommandConfig(context: CommandContext, requires: RequiredKeys): Loa
   return loaded;
 }
 
+/** Puts folders of this machine in place of the names of models. */
+export type BringModels = (loaded: LoadedConfig, hub: HubOptions) => Promise<FettleConfig>;
+
 /**
  * Loads the configuration that a command was given and its plugins, prints its notices, and downloads models that are named on a hub.
- * @param part commands that need no weights download none.
+ * @param models commands that need no weights download none, and some bring models in a way of their own.
  * @throws ConfigError; FileError where a named model cannot be had.
  */
 export async function openCommandConfig(
   context: CommandContext,
   requires: RequiredKeys,
-  part: ModelPart = 'all',
+  models: ModelPart | BringModels = 'all',
 ): Promise<LoadedConfig> {
   const loaded = loadCommandConfig(context, requires);
   await loadPlugins(loaded.config.plugins);
   const progress = downloadProgress(context);
-  const config = await withInputProblems(loaded.config, () => withLocalModels(loaded.config, progress, part)).finally(
-    progress.end,
-  );
+  const bring: BringModels =
+    typeof models === 'function' ? models : ({ config: written }, hub) => withLocalModels(written, hub, models);
+  const config = await withInputProblems(loaded.config, () => bring(loaded, progress)).finally(progress.end);
   return { ...loaded, config };
 }
 

@@ -1,4 +1,4 @@
-/** Bytes that can be read from any place: a file, or an array in a test. */
+/** Bytes that can be read from any place: a file, an array in a test, or a hub. */
 import { type FileHandle } from 'node:fs/promises';
 
 export interface ByteSource {
@@ -25,6 +25,9 @@ export async function fileSource(handle: FileHandle): Promise<ByteSource> {
     },
   };
 }
+
+/** Files of a folder that are not on this machine, by name: what their headers say is read from where they are. */
+export type RemoteFiles = ReadonlyMap<string, ByteSource>;
 
 /** An array as a source. */
 export function arraySource(bytes: Uint8Array): ByteSource {

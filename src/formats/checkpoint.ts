@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { FileError, FormatError } from '../errors.ts';
+import type { RemoteFiles } from './byte-source.ts';
 import { withExpandedFloats } from './eight-bit-floats.ts';
 import { readError } from './file-errors.ts';
 import { isThere } from './is-there.ts';
@@ -83,10 +84,12 @@ async function readIndex(path: string): Promise<Map<string, string[]>> {
   return new Map([...shards].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-async function openShards(folder: string, indexPath: string): Promise<Checkpoint> {
+async function openShards(folder: string, indexPath: string, remote: RemoteFiles): Promise<Checkpoint> {
   const shards = await readIndex(indexPath);
   const missing: string[] = [];
-  for (const shard of shards.keys()) if (!(await isThere(join(folder, shard)))) missing.push(shard);
+  for (const shard of shards.keys()) {
+    if (!remote.has(shard) && !(await isThere(join(folder, shard)))) missing.push(shard);
+  }
   if (missing.length > 0) {
     const shard = missing[0]!;
     throw new FormatError('shard-missing', {
@@ -100,7 +103,7 @@ async function openShards(folder: string, indexPath: string): Promise<Checkpoint
   const shardOf = new Map<string, string>();
   let metadata: Readonly<Record<string, string>> = {};
   for (const [shard, expected] of shards) {
-    const file = await openWeightsFile(join(folder, shard));
+    const file = await openWeightsFile(join(folder, shard), remote.get(shard));
     if (tensors.size === 0) metadata = file.metadata;
     for (const tensor of expected) {
       if (!file.tensors.has(tensor)) throw new FormatError('shard-lacks-tensor', { file: indexPath, shard, tensor });
@@ -126,18 +129,19 @@ function sumLengths(tensors: ReadonlyMap<string, TensorEntry>): number {
 /**
  * Finds every tensor of a model folder; reads headers only. Where several forms stand, safetensors come before PyTorch's files and a
  * single file before shards, as in transformers. Tensors in 8-bit floats are given as bf16 copies in the cache.
+ * @param remote files that are not in the folder: of these dtypes and shapes are known, and no copies are made
  * @throws FileError `file-unreadable`, `weights-missing`; FormatError for a broken header, a missing shard (named, with a tensor that
  *   it should hold), a shard outside of the folder, a tensor that the index promises and its shard lacks, or one in two shards.
  */
-export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+export async function openCheckpoint(folder: string, remote: RemoteFiles = new Map()): Promise<Checkpoint> {
   for (const form of forms) {
     const single = join(folder, form.file);
-    if (await isThere(single)) {
-      const { tensors, metadata } = await openWeightsFile(single);
+    if (remote.has(form.file) || (await isThere(single))) {
+      const { tensors, metadata } = await openWeightsFile(single, remote.get(form.file));
       return withExpandedFloats({ folder, tensors, totalBytes: sumLengths(tensors), metadata });
     }
     const index = join(folder, form.index);
-    if (await isThere(index)) return withExpandedFloats(await openShards(folder, index));
+    if (await isThere(index)) return withExpandedFloats(await openShards(folder, index, remote));
   }
   throw new FileError('weights-missing', { folder, found: await otherWeights(folder) });
 }

@@ -91,6 +91,20 @@ async function* expanded(weight: TensorEntry, scale: Scale | undefined): AsyncGe
   }
 }
 
+/** The checkpoint as it will be with its copies, which are not made of files that are elsewhere. */
+function asExpanded(checkpoint: Checkpoint, weights: readonly TensorEntry[]): Checkpoint {
+  const tensors = new Map(checkpoint.tensors);
+  for (const weight of weights) {
+    tensors.set(weight.name, { ...weight, dtype: 'BF16', length: 2 * weight.length });
+    for (const suffix of scaleSuffixes) tensors.delete(`${weight.name}${suffix}`);
+  }
+  return { ...checkpoint, tensors, totalBytes: totalBytesOf(tensors) };
+}
+
+function totalBytesOf(tensors: Checkpoint['tensors']): number {
+  return [...tensors.values()].reduce((sum, { length }) => sum + length, 0);
+}
+
 /**
  * A checkpoint with bf16 copies in place of its f8_e4m3 tensors; the same checkpoint where it has none.
  * @throws FileError where the cache cannot be written; FormatError `tensor-shape` for a scale that fits no form.
@@ -98,6 +112,7 @@ async function* expanded(weight: TensorEntry, scale: Scale | undefined): AsyncGe
 export async function withExpandedFloats(checkpoint: Checkpoint): Promise<Checkpoint> {
   const weights = [...checkpoint.tensors.values()].filter(({ dtype }) => dtype === 'F8_E4M3');
   if (weights.length === 0) return checkpoint;
+  if (weights.some(({ source }) => source !== undefined)) return asExpanded(checkpoint, weights);
   const block = await blockSizeOf(checkpoint.folder);
   const hash = createHash('sha256').update(`${copyVersion}|${block.join()}`);
   for (const file of new Set(weights.map((weight) => weight.file))) {
@@ -123,6 +138,5 @@ export async function withExpandedFloats(checkpoint: Checkpoint): Promise<Checkp
     tensors.set(name, copies.get(name)!);
     for (const suffix of scaleSuffixes) tensors.delete(`${name}${suffix}`);
   }
-  const totalBytes = [...tensors.values()].reduce((sum, { length }) => sum + length, 0);
-  return { ...checkpoint, tensors, totalBytes };
+  return { ...checkpoint, tensors, totalBytes: totalBytesOf(tensors) };
 }

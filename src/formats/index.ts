@@ -84,7 +84,7 @@ export {
   writeOrderedSafetensors,
   writeSafetensors,
 } from './safetensors-writer.ts';
-export { arraySource, type ByteSource } from './byte-source.ts';
+export { arraySource, type ByteSource, type RemoteFiles } from './byte-source.ts';
 export { readTorchTensors, type TorchTensorEntry } from './torch-file.ts';
 export { openWeightsFile } from './torch-weights.ts';
 export { loadTokenizerFolder } from './tokenizer-files.ts';

@@ -5,6 +5,7 @@
 import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { FormatError, UnsupportedError } from '../errors.ts';
+import { type ByteSource, fileSource } from './byte-source.ts';
 import { readError } from './file-errors.ts';
 import { decodeFloats, type FloatDtype, indexOfNonFinite } from './half-floats.ts';
 import { parseSafetensorsHeader, readHeaderLength, type StoredDtype } from './safetensors-header.ts';
@@ -20,6 +21,8 @@ export interface TensorEntry {
   readonly offset: number;
   /** Bytes. */
   readonly length: number;
+  /** Where its bytes are read from while the file is not on this machine. */
+  readonly source?: ByteSource;
 }
 
 /** The content list of one safetensors file. */
@@ -77,23 +80,46 @@ async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   return withFile(path, async (handle) => {
-    const file = await realpath(path);
-    const { size } = await handle.stat();
-    const prefix = new Uint8Array(8);
-    if (size >= 8) await readFully(handle, prefix, 0, path);
-    const header = new Uint8Array(readHeaderLength(prefix, size, path));
-    await readFully(handle, header, 8, path);
-    const { tensors, metadata, dataOffset } = parseSafetensorsHeader(header, size, path);
-    const entries = tensors.map(({ name, dtype, shape, begin, end }): TensorEntry => ({
-      name,
-      dtype,
-      shape,
-      file,
-      offset: dataOffset + begin,
-      length: end - begin,
-    }));
-    return { path, tensors: new Map(entries.map((entry) => [entry.name, entry])), metadata };
+    const { tensors, metadata } = await readHeader(await fileSource(handle), path, await realpath(path));
+    return { path, tensors: new Map(tensors.map((entry) => [entry.name, entry])), metadata };
   });
+}
+
+async function readHeader(
+  source: ByteSource,
+  path: string,
+  file: string,
+): Promise<{ tensors: TensorEntry[]; metadata: SafetensorsFile['metadata'] }> {
+  const { size } = source;
+  const length = readHeaderLength(await source.read(0, Math.min(8, size)), size, path);
+  const header = await source.read(8, length);
+  if (header.length < length) {
+    throw new FormatError('safetensors-length', {
+      file,
+      expectedBytes: 8 + length,
+      actualBytes: 8 + header.length,
+    });
+  }
+  const { tensors, metadata, dataOffset } = parseSafetensorsHeader(header, size, path);
+  const entries = tensors.map(({ name, dtype, shape, begin, end }): TensorEntry => ({
+    name,
+    dtype,
+    shape,
+    file,
+    offset: dataOffset + begin,
+    length: end - begin,
+  }));
+  return { tensors: entries, metadata };
+}
+
+/**
+ * As `openSafetensors` for a file that is elsewhere: reads its header from `source` and nothing else.
+ * @param path where the file would stand on this machine
+ * @throws FormatError as `parseSafetensorsHeader`, and what the source throws.
+ */
+export async function openRemoteSafetensors(path: string, source: ByteSource): Promise<SafetensorsFile> {
+  const { tensors, metadata } = await readHeader(source, path, path);
+  return { path, tensors: new Map(tensors.map((entry) => [entry.name, { ...entry, source }])), metadata };
 }
 
 function requireFloat(entry: TensorEntry): FloatDtype {
@@ -149,6 +175,12 @@ export async function readTensor(entry: TensorEntry, rows?: RowRange): Promise<F
 
 /** Reads a tensor's bytes as they are stored, in chunks; each chunk is valid until the next is asked for. */
 export async function* readTensorBytes(entry: TensorEntry): AsyncGenerator<Uint8Array> {
+  if (entry.source) {
+    for (let done = 0; done < entry.length; done += chunkBytes) {
+      yield entry.source.read(entry.offset + done, Math.min(chunkBytes, entry.length - done));
+    }
+    return;
+  }
   let handle: FileHandle;
   try {
     handle = await open(entry.file, 'r');

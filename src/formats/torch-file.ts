@@ -26,6 +26,8 @@ export interface TorchTensorEntry {
 
 /** The pickle of a file: 100,000 tensors take about 15 MB. */
 const maxPickleBytes = 64 * 1024 * 1024;
+/** Of a legacy file that is elsewhere so much is read first: the pickles of a model of 10,000 tensors. */
+const firstPickleBytes = 1024 * 1024;
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
 const legacyProtocol = 1001;
 
@@ -83,7 +85,7 @@ function entriesOf(tensors: ReadonlyMap<string, TorchTensor>, located: Located):
   });
 }
 
-async function readZip(source: ByteSource): Promise<TorchTensorEntry[]> {
+async function readZip(source: ByteSource, shapesOnly: boolean): Promise<TorchTensorEntry[]> {
   const records = await readZipRecords(source);
   const pickles = [...records.keys()].filter((name) => name === 'data.pkl' || name.endsWith('/data.pkl'));
   if (pickles.length !== 1) throw new FileFault('the archive must hold one data.pkl', String(pickles.length));
@@ -108,13 +110,25 @@ async function readZip(source: ByteSource): Promise<TorchTensorEntry[]> {
   for (const { storage } of tensors.values()) {
     const record = records.get(`${root}data/${storage.key}`);
     if (!record || located.has(storage.key)) continue;
-    located.set(storage.key, { offset: await locateRecord(source, record), length: record.length });
+    const offset = shapesOnly ? record.offset : await locateRecord(source, record);
+    located.set(storage.key, { offset, length: record.length });
   }
   return entriesOf(tensors, located);
 }
 
-async function readLegacy(source: ByteSource): Promise<TorchTensorEntry[]> {
-  const bytes = await source.read(0, Math.min(source.size, maxPickleBytes));
+async function readLegacy(source: ByteSource, shapesOnly: boolean): Promise<TorchTensorEntry[]> {
+  if (!shapesOnly || source.size <= firstPickleBytes) return readLegacyFrom(source, maxPickleBytes, shapesOnly);
+  try {
+    return await readLegacyFrom(source, firstPickleBytes, shapesOnly);
+  } catch (error) {
+    // its pickles may be longer than what was read of them
+    if (!(error instanceof FileFault)) throw error;
+    return readLegacyFrom(source, maxPickleBytes, shapesOnly);
+  }
+}
+
+async function readLegacyFrom(source: ByteSource, most: number, shapesOnly: boolean): Promise<TorchTensorEntry[]> {
+  const bytes = await source.read(0, Math.min(source.size, most));
   const magic = readPickle(bytes, 0, torchWorld);
   if (magic.value !== legacyMagic)
     throw new FileFault("the file must begin with torch's mark", describeValue(magic.value));
@@ -141,6 +155,11 @@ async function readLegacy(source: ByteSource): Promise<TorchTensorEntry[]> {
     if (typeof key !== 'string' || width === undefined || located.has(key)) {
       throw new FileFault('every storage must belong to a tensor, once', describeValue(key));
     }
+    if (shapesOnly) {
+      // what lies between the storages is not read; that they fit is seen when the file is there
+      located.set(key, { offset: position, length: source.size });
+      continue;
+    }
     const head = position + 8 <= source.size ? await source.read(position, 8) : new Uint8Array(0);
     if (head.length < 8) throw new FileFault('every storage must be there', 'a file that ends before');
     const count = Number(new DataView(head.buffer, head.byteOffset, 8).getBigInt64(0, true));
@@ -157,13 +176,19 @@ async function readLegacy(source: ByteSource): Promise<TorchTensorEntry[]> {
 /**
  * Where the tensors of a PyTorch file lie, in its own order.
  * @param file how errors call it
+ * @param shapesOnly reads dtypes and shapes, not where the tensors lie (their `offset` is then no place in the file): two or
+ *   three reads in place of one a tensor, for files that are elsewhere
  * @throws FormatError `torch-file` for anything that is no file of tensors, `torch-unsafe` with the name that it mentions.
  */
-export async function readTorchTensors(source: ByteSource, file: string): Promise<TorchTensorEntry[]> {
+export async function readTorchTensors(
+  source: ByteSource,
+  file: string,
+  shapesOnly = false,
+): Promise<TorchTensorEntry[]> {
   try {
     const head = await source.read(0, Math.min(4, source.size));
     const isZip = head.length === 4 && head[0] === 0x50 && head[1] === 0x4b && head[2] === 3 && head[3] === 4;
-    return isZip ? await readZip(source) : await readLegacy(source);
+    return await (isZip ? readZip : readLegacy)(source, shapesOnly);
   } catch (error) {
     if (error instanceof UnsafeNameError) throw new FormatError('torch-unsafe', { file, global: error.global });
     if (error instanceof FileFault) {

@@ -6,18 +6,36 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError } from '../errors.ts';
+import type { ByteSource } from './byte-source.ts';
 import { cachePath } from './cache-folder.ts';
-import { elementCount, openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.ts';
+import {
+  elementCount,
+  openRemoteSafetensors,
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorEntry,
+} from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
-import { elementBytes, isContiguous, openTorchFile, type TorchFile, type TorchTensorEntry } from './torch-file.ts';
+import {
+  elementBytes,
+  isContiguous,
+  openTorchFile,
+  readTorchTensors,
+  type TorchFile,
+  type TorchTensorEntry,
+} from './torch-file.ts';
 
 /** Whether a file's name is one that PyTorch's files have. */
 export function isTorchFileName(name: string): boolean {
   return /\.(bin|pt|pth)$/.test(name);
 }
 
-/** Opens a weights file by its name: safetensors, or PyTorch's. */
-export async function openWeightsFile(path: string): Promise<SafetensorsFile> {
+/**
+ * Opens a weights file by its name: safetensors, or PyTorch's.
+ * @param source where the file is while it is not on this machine: then only dtypes and shapes are right.
+ */
+export async function openWeightsFile(path: string, source?: ByteSource): Promise<SafetensorsFile> {
+  if (source) return isTorchFileName(path) ? openRemoteTorch(path, source) : openRemoteSafetensors(path, source);
   return isTorchFileName(path) ? openTorchWeights(path) : openSafetensors(path);
 }
 
@@ -40,6 +58,15 @@ export async function openTorchWeights(path: string): Promise<SafetensorsFile> {
   const tensors = new Map(entries.map((entry) => [entry.name, entry]));
   for (const [name, entry] of strided.length > 0 ? await copiesOf(opened, strided) : []) tensors.set(name, entry);
   return { path, tensors, metadata: {} };
+}
+
+/** The tensors of a PyTorch file that is elsewhere: their bytes are not looked for. */
+async function openRemoteTorch(path: string, source: ByteSource): Promise<SafetensorsFile> {
+  const entries = (await readTorchTensors(source, path, true)).map(({ name, dtype, shape, offset }): TensorEntry => {
+    const length = elementCount(shape) * elementBytes(dtype);
+    return { name, dtype, shape, file: path, offset, length, source };
+  });
+  return { path, tensors: new Map(entries.map((entry) => [entry.name, entry])), metadata: {} };
 }
 
 async function copiesOf(opened: TorchFile, strided: readonly TorchTensorEntry[]): Promise<SafetensorsFile['tensors']> {

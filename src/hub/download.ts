@@ -194,6 +194,19 @@ function checksumFile(path: string): string {
   return join(dirname(path), `.${basename(path)}.checksum`);
 }
 
+/** The name that Python's library gives to what has not arrived whole. */
+const partialOf = (blob: string): string => `${blob}.incomplete`;
+
+/** What the cache has of a file: it whole, or the bytes of a broken download. */
+export async function presentBytes(
+  { snapshot }: Listing,
+  file: HubFile,
+): Promise<{ readonly isWhole: boolean; readonly bytes: number }> {
+  const blob = snapshot.blobOf(file);
+  if (await isWhole(blob, file)) return { isWhole: true, bytes: file.bytes };
+  return { isWhole: false, bytes: Math.min(file.bytes, (await sizeOf(partialOf(blob))) ?? 0) };
+}
+
 /**
  * Downloads a file into the cache, if it is not there, and returns its path. A broken download is continued, by a later
  * call too. What lies in the cache under its name is whole and has been checked.
@@ -230,8 +243,7 @@ async function fetchBlob(
   options: HubOptions,
 ): Promise<void> {
   const { hub } = repository;
-  // the name that Python's library gives to what has not arrived whole
-  const partial = `${blob}.incomplete`;
+  const partial = partialOf(blob);
   await requireDiskSpace(blob, file.bytes - ((await sizeOf(partial)) ?? 0));
   const url = hubs[hub].fileUrl(endpointOf(hub, options), repository, commit, file.path);
   await finally_(

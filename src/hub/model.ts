@@ -36,6 +36,11 @@ function chooseWeights(top: readonly HubFile[]): HubFile[] {
   return [];
 }
 
+/** Whether one of the chosen files holds weights. */
+export function isWeightsFile({ path }: HubFile): boolean {
+  return !small.test(path);
+}
+
 /** What of a model is wanted: all that is read, or only what tells its shape, its tokenizer and its template. */
 export type ModelPart = 'all' | 'without weights';
 
@@ -53,7 +58,7 @@ export async function downloadModel(
   const repository: Repository = { hub, kind: 'model', name, revision };
   const listing = await listFiles(repository, options);
   const chosen = chooseModelFiles(listing.files);
-  const files = part === 'all' ? chosen : chosen.filter(({ path }) => small.test(path));
+  const files = part === 'all' ? chosen : chosen.filter((file) => !isWeightsFile(file));
   if (part === 'all' && !files.some(({ path }) => weightKinds.some((kind) => kind.test(path)))) {
     throw new FileError('hub-no-weights', { name, hub: hubs[hub].title });
   }
@@ -134,6 +139,11 @@ export interface ModelNames extends ModelSource {
   readonly cache_dir?: string | undefined;
 }
 
+/** What the config says about the cache. */
+export function withCacheFolder({ cache_dir: cacheFolder }: ModelNames, options: HubOptions): HubOptions {
+  return cacheFolder === undefined ? options : { ...options, cacheFolder };
+}
+
 /**
  * A config with folders of this machine in place of the names of models, which are downloaded.
  * @throws FileError as `fetchModel`.
@@ -143,8 +153,8 @@ export async function withLocalModels<C extends ModelNames>(
   options: HubOptions = {},
   part: ModelPart = 'all',
 ): Promise<C> {
-  const { model_name_or_path: model, adapter_name_or_path: adapters, cache_dir: cacheFolder } = config;
-  const hubOptions = cacheFolder === undefined ? options : { ...options, cacheFolder };
+  const { model_name_or_path: model, adapter_name_or_path: adapters } = config;
+  const hubOptions = withCacheFolder(config, options);
   // a revision is the base's
   const ofAdapters: ModelSource = { ...config, model_revision: undefined };
   const folders: string[] = [];

@@ -173,6 +173,16 @@ export const planTexts = {
   fits: (peak: string, limit: string) => `fits: ${peak} of ${limit}`,
   tooLarge: (peak: string, limit: string) => `does not fit: ${peak} of ${limit}`,
   noData: 'without a data set no step can be timed',
+  download: (f: {
+    name: string;
+    hub: string;
+    files: number;
+    bytes: number;
+    cachedFiles: number;
+    cachedBytes: number;
+    bytesRead: () => number;
+  }) =>
+    `training will download the weights of ${f.name} from ${f.hub}: ${f.files} ${f.files === 1 ? 'file' : 'files'}, ${formatBytes(f.bytes)}; in the cache ${f.cachedFiles} of them, ${formatBytes(f.cachedBytes)}; read for this plan ${formatBytes(f.bytesRead())}`,
 };
 
 /** Words of `fettle data stats`. */

@@ -3,6 +3,8 @@ export const hubMessages = {
   'hub-unreachable': (f: { url: string; reason: string }) =>
     `${f.url}: the hub must answer, got ${f.reason}. Check the connection, or set HF_ENDPOINT (MODELSCOPE_ENDPOINT) to a mirror`,
   'hub-status': (f: { url: string; status: number }) => `${f.url}: the hub must give the file, got status ${f.status}`,
+  'hub-ranges': (f: { url: string; status: number; name: string }) =>
+    `${f.url}: the hub must give parts of a file, so that weights can be planned before they are downloaded, got all of it (status ${f.status}). Download it first with fettle download ${f.name}`,
   'hub-missing': (f: { hub: string; kind: string; name: string; what: string }) =>
     `${f.name}: ${f.hub} must have this ${f.kind}, got no such ${f.what}. Check the name, or the token if it is private`,
   'hub-access': (f: { hub: string; name: string; status: number; variable: string }) =>

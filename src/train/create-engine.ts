@@ -17,6 +17,7 @@ import {
   isThere,
   newPeftConfig,
   readJsonObject,
+  type RemoteFiles,
   tensorFromValues,
   writeCheckpoint,
   writeFileAtomically,
@@ -70,12 +71,17 @@ export type IsGiven = (key: keyof FettleConfig) => boolean;
 
 /**
  * Opens the base model and builds the tuning method that the config asks for.
+ * @param remote files of the base's weights that are not on this machine: enough for a plan, not for an engine.
  * @throws ConfigError for targets that the model does not have, or a setting that disagrees with the continued adapter;
  *   FormatError and UnsupportedError as opening the model and the adapters.
  */
-export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Promise<TuningSetup> {
+export async function prepareTuning(
+  config: FettleConfig,
+  isGiven: IsGiven,
+  remote?: RemoteFiles,
+): Promise<TuningSetup> {
   const form = config.compute === 'float32' ? undefined : config.compute;
-  const opened = await openModelFolder(baseModel(config), quantizationOf(config), form);
+  const opened = await openModelFolder(baseModel(config), quantizationOf(config), form, remote);
   const { stored } = opened;
   const newIds = await newTokenIds(config, opened.model.vocabularySize);
   const fixed = new Map<string, { shape: readonly number[]; values: Float32Array }>();
@@ -114,7 +120,7 @@ export async function prepareTuning(config: FettleConfig, isGiven: IsGiven): Pro
     values: continued?.values ?? new Map(),
     fixed,
     save: (target, engine) => saveAdapter(target, config, folder, engine, continued, newIds),
-    ...(form ? { reference: await prepareTuning(referenceConfig(config), isGiven) } : {}),
+    ...(form ? { reference: await prepareTuning(referenceConfig(config), isGiven, remote) } : {}),
   };
 }
 

@@ -1,7 +1,16 @@
 /** `fettle plan`: what a run will need of memory and time, before it starts. Training prints and obeys the same plan. */
 import { type Notice, openTextTools, prepareTrainingData, withModelLength } from '../data/index.ts';
 import type { FettleConfig } from '../config/index.ts';
-import { createEngine, fitSettings, type IsGiven, memoryLimit, planMemory, prepareTuning } from './create-engine.ts';
+import type { RemoteFiles } from '../formats/index.ts';
+import {
+  createEngine,
+  fitSettings,
+  fittingPlan,
+  type IsGiven,
+  memoryLimit,
+  planMemory,
+  prepareTuning,
+} from './create-engine.ts';
 import type { TrainBatch } from './batch-source.ts';
 import type { BatchSize, MemoryPlan } from './memory-plan.ts';
 import { describeForm, type FormDescription } from './plan-form.ts';
@@ -36,6 +45,8 @@ export interface PlanOptions {
   /** Runs three steps of the largest micro-batch after one to warm up. Needs a data set. */
   readonly timed?: boolean;
   readonly isGiven?: IsGiven;
+  /** Files of the base's weights that are not on this machine; not with `timed`. */
+  readonly remote?: RemoteFiles;
   readonly onNotice?: (text: string) => void;
 }
 
@@ -63,13 +74,32 @@ async function readBatch(
   };
 }
 
-/** Plans a run. Reads the weights' headers, and the data where a data set is named; computes only where `timed` asks. */
-export async function planTraining(asked: FettleConfig, options: PlanOptions = {}): Promise<TrainingPlan> {
+/** What a plan goes by: the config with the model's length, the model with its tuning, and the largest micro-batch. */
+interface PlanInputs extends Awaited<ReturnType<typeof readBatch>> {
+  readonly config: FettleConfig;
+  readonly setup: Awaited<ReturnType<typeof prepareTuning>>;
+}
+
+async function readInputs(asked: FettleConfig, options: PlanOptions): Promise<PlanInputs> {
   const notices: Notice[] = [];
   const config = await withModelLength(asked, options.isGiven?.('cutoff_len') ?? false, notices);
   for (const { text } of notices) options.onNotice?.(text);
-  const setup = await prepareTuning(config, options.isGiven ?? (() => false));
-  const { size, trainedShare, batch } = await readBatch(config, options);
+  const setup = await prepareTuning(config, options.isGiven ?? (() => false), options.remote);
+  return { config, setup, ...(await readBatch(config, options)) };
+}
+
+/**
+ * Refuses a run that cannot fit, with the plan that training makes itself.
+ * @throws ConfigError `memory-too-small`, and what the data and the model are refused for.
+ */
+export async function requireFit(asked: FettleConfig, options: Omit<PlanOptions, 'timed'> = {}): Promise<void> {
+  const { config, setup, size } = await readInputs(asked, options);
+  fittingPlan(config, setup, size);
+}
+
+/** Plans a run. Reads the weights' headers, and the data where a data set is named; computes only where `timed` asks. */
+export async function planTraining(asked: FettleConfig, options: PlanOptions = {}): Promise<TrainingPlan> {
+  const { config, setup, size, trainedShare, batch } = await readInputs(asked, options);
   const memory: MemoryPlan = planMemory(config, setup, size);
   const limit = memoryLimit(config);
   const settings = fitSettings(config, setup, trainedShare);

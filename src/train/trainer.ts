@@ -6,10 +6,10 @@ import { availableParallelism } from 'node:os';
 import type { FettleConfig } from '../config/index.ts';
 import { FettleError } from '../errors.ts';
 import { writeError } from '../formats/index.ts';
-import { withLocalModels } from '../hub/index.ts';
 import { loadPlugins } from '../plugins/index.ts';
 import { acquireRunLock, openJsonLines, runPaths, type RunKeeper, startKeeper, type TrainEvent } from '../run/index.ts';
 import type { TrainerTools } from './job.ts';
+import { withModelsThatFit } from './models-that-fit.ts';
 import { sendableError, type StartRequest, type TrainerMessage } from './protocol.ts';
 import { evaluateAlone, pt, type Recipe, sft } from './recipes/index.ts';
 import type { ScalarSink } from './reporter.ts';
@@ -88,8 +88,8 @@ export async function serveTraining(
     try {
       keeper = await openKeeper(folder, owner ?? undefined);
       // The command line has done so, and shown it; a program that calls `train` may name a model on a hub too.
-      const config = await withLocalModels(written);
-      await loadPlugins(config.plugins);
+      await loadPlugins(written.plugins);
+      const config = await withModelsThatFit(written, { isGiven: (key) => given.includes(key) });
       const hear = (event: TrainEvent) => tell({ type: 'event', event });
       if (!config.do_train) {
         const context = { config, threads: config.threads ?? availableParallelism(), startedAt: new Date(), say: hear };

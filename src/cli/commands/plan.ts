@@ -1,4 +1,6 @@
 /** `fettle plan`: memory and time of a run before it starts, and the longest rows and largest batches that fit. */
+import { type PendingDownload, withLocalModels, withOutline } from '../../hub/index.ts';
+import type { RemoteFiles } from '../../formats/index.ts';
 import { planLabels, planTexts } from '../../messages/cli.ts';
 import { planTraining } from '../../train/index.ts';
 import { formatBytes } from '../../util/index.ts';
@@ -9,17 +11,29 @@ import { planValue } from '../train-view.ts';
 export const command: Command = {
   usage: configUsage,
   flags: [jsonFlag, { flags: '--time', description: 'run three steps and say how long one takes' }],
-  notes: ['Without a data set the plan is that of full rows of cutoff_len tokens.'],
+  notes: [
+    'Without a data set the plan is that of full rows of cutoff_len tokens. Of a model on a hub only the headers of its',
+    'weights are read, unless steps are timed.',
+  ],
   async run(context) {
     const { out, err, options } = context;
-    const { config, given } = await openCommandConfig(context, ['model_name_or_path']);
     const timed = options['time'] === true;
+    let remote: RemoteFiles = new Map();
+    let download: PendingDownload | undefined;
+    const { config, given } = await openCommandConfig(context, ['model_name_or_path'], async (loaded, hub) => {
+      if (timed) return withLocalModels(loaded.config, hub);
+      const outlined = await withOutline(loaded.config, hub);
+      ({ remote, download } = outlined);
+      return outlined.config;
+    });
     if (timed && config.dataset.length === 0) err.line(err.style('yellow', planTexts.noData));
     const plan = await planTraining(config, {
       timed,
+      remote,
       isGiven: (key) => given.some((name) => name === key),
       onNotice: (text) => err.line(err.style('yellow', text)),
     });
+    if (download !== undefined) err.line(err.style('dim', planTexts.download(download)));
     if (options['json'] === true) {
       out.json(plan);
       return;

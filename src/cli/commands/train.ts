@@ -6,7 +6,7 @@ import { withModelLength } from '../../data/index.ts';
 import { predictFileNames } from '../../eval/index.ts';
 import { trainTexts } from '../../messages/cli.ts';
 import { readRunRecord } from '../../run/index.ts';
-import { train } from '../../train/index.ts';
+import { train, withModelsThatFit } from '../../train/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
@@ -111,7 +111,9 @@ export const command: Command = {
     '  fettle train train.yaml learning_rate=1e-4 output_dir=saves/second',
   ],
   async run(context) {
-    const { config, given } = await openCommandConfig(context, trainingNeeds);
+    const { config, given } = await openCommandConfig(context, trainingNeeds, (loaded, hub) =>
+      withModelsThatFit(loaded.config, { isGiven: (key) => loaded.given.some((name) => name === key), hub }),
+    );
     const detach = context.options['detach'] === true || config.detach;
     const goOn = shellCommand(['fettle', 'train', ...context.arguments]);
     let results: object | undefined;
