@@ -17,7 +17,7 @@ export interface Stage {
 export interface LayerStages {
   /** x -> what attention mixes (queries, keys, values). */
   readonly before: Stage;
-  /** That -> what attention gives. */
+  /** That -> what attention gives; the gradient is given this too. */
   readonly mixing: Stage;
   /** x and that -> y. */
   readonly behind: Stage;
@@ -116,6 +116,13 @@ function borderOf(nodes: readonly g.Node[], places: ReadonlyMap<g.Node, Place>, 
   return [...new Set(users.flatMap(({ inputs }) => inputs.filter((input) => places.get(input) === from)))];
 }
 
+/** Gradients of attention that take what it gave, which is at hand, and do not compute it again. */
+function withGiven(gradients: Outputs, given: ReadonlyMap<g.Node, g.Node>): Outputs {
+  const names = Object.keys(gradients);
+  const nodes = g.substitute(Object.values(gradients), given);
+  return Object.fromEntries(names.map((name, i) => [name, nodes[i]!]));
+}
+
 /** Cuts a layer; undefined where it cannot be cut so. */
 export function layerStages({ start, end, below, moves }: SegmentBody, method: TuningMethod): LayerStages | undefined {
   if (!start) return undefined;
@@ -153,10 +160,13 @@ export function layerStages({ start, end, below, moves }: SegmentBody, method: T
       )
     : undefined;
   const mixing = moves
-    ? gradientOutputs(
-        seedsFor(innerGiven, stageNames.given),
-        named(mixedInputs, gradientNames(stageNames.mixed)),
-        method,
+    ? withGiven(
+        gradientOutputs(
+          seedsFor(innerGiven, stageNames.given),
+          named(mixedInputs, gradientNames(stageNames.mixed)),
+          method,
+        ),
+        new Map(innerGiven.map((node, i) => [node, givenInputs[i]!])),
       )
     : undefined;
   let before: Record<string, g.Node> | undefined;

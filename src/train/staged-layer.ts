@@ -119,15 +119,16 @@ export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, toke
         { ...given, ...attended, [borderNames.arriving]: arriving! },
         context,
       );
-      if (!before.backward) return upper[borderNames.leaving];
       const { [borderNames.leaving]: past, ...gradients } = upper;
-      const middle = await atOnce(mixing.backward!, { ...mixed, ...gradients }, context);
+      if (!before.backward) return past;
+      const middle = await atOnce(mixing.backward!, { ...mixed, ...attended, ...gradients }, context);
       const inner: Values = {};
       stages.mixed.forEach((_, i) => {
         const name = stageNames.gradientOf(stageNames.mixed(i));
         if (middle[name]) inner[name] = middle[name];
       });
       collectAll(middle, Object.keys(inner), context);
+      for (const values of [mixed, attended, upper, gradients, middle]) forget(values);
       const lower = await inStretches(
         before.backward,
         { ...given, ...inner, ...(past ? { [borderNames.arriving]: past } : {}) },
@@ -136,6 +137,11 @@ export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, toke
       return lower[borderNames.leaving];
     },
   };
+}
+
+/** Drops tensors that a suspended function would hold on to. */
+function forget(values: Values): void {
+  for (const name of Object.keys(values)) delete values[name];
 }
 
 function collectAll(results: Values, except: readonly string[], { collect }: PassContext): void {
