@@ -189,10 +189,6 @@ const rules: readonly Rule[] = [
         ])
       : undefined,
   (config, context) =>
-    config.num_beams > 1 && config.suppress.length > 0
-      ? excludes(context, 'num_beams', `num_beams: ${config.num_beams}`, 'suppress', 'Leave one of them out')
-      : undefined,
-  (config, context) =>
     config.export_dir !== undefined && (config.infer_dtype === 'int8' || config.infer_dtype === 'int4')
       ? excludes(context, 'infer_dtype', `infer_dtype: ${config.infer_dtype}`, 'export_dir', 'Leave infer_dtype out')
       : undefined,

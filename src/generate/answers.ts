@@ -1,5 +1,5 @@
 /** Answers to prompts: sampled or greedy, several to a prompt, streamed as their tokens become certain. */
-import { logSumExp } from './distribution.ts';
+import { type BeamSuppression, SuppressedBeams } from './beam-suppression.ts';
 import { type BeamSettings, BeamStrategy } from './beams.ts';
 import type { DecodingEngine, DecodingStrategy, EngineHandle, RowMove } from './engine.ts';
 import {
@@ -10,8 +10,9 @@ import {
   processedLogits,
   type SamplingSettings,
 } from './sampling.ts';
+import { suppressedTexts, type SuppressionReport } from './suppressed-text.ts';
 import { TokenHistory } from './token-history.ts';
-import { topIds } from './top-ids.ts';
+import { type TokenLogprobs, tokenLogprobs } from './token-logprobs.ts';
 
 /** What a chooser sees: the place where a token is to be chosen. */
 export interface ChoicePlace {
@@ -43,13 +44,6 @@ export interface TokenChooser {
   choose(place: ChoicePlace): Choice;
 }
 
-/** The probabilities of a token that came, before any processing of the logits. */
-export interface TokenLogprobs {
-  readonly logprob: number;
-  /** The most probable ids with theirs, best first. */
-  readonly top: readonly { readonly id: number; readonly logprob: number }[];
-}
-
 export interface GenerationRequest {
   readonly promptIds: ArrayLike<number>;
   readonly maxNewTokens: number;
@@ -62,6 +56,8 @@ export interface GenerationRequest {
   readonly beams?: BeamSettings;
   /** Beam search: whether an answer ends with the last of these ids though that is no stop id. */
   readonly endsWith?: (ids: readonly number[]) => boolean;
+  /** Beam search: texts that are suppressed. (Answers of their own have a `chooser` for that.) */
+  readonly beamSuppression?: BeamSuppression;
   /** Number of the request for its random numbers; left out: 0. */
   readonly draw?: number;
   /** So many most probable tokens are told beside each one; left out: no log-probabilities. */
@@ -82,6 +78,8 @@ export interface Generation {
   readonly finishReason: 'stop' | 'length' | 'aborted';
   /** One for each id, where asked for. */
   readonly logprobs: readonly TokenLogprobs[];
+  /** What happened to the texts of `beamSuppression`. */
+  readonly suppressed?: readonly SuppressionReport[];
 }
 
 /** The plain choice: the highest logit, or a draw. */
@@ -203,14 +201,25 @@ export function generate(engine: DecodingEngine, request: GenerationRequest): Ge
 }
 
 function searchBeams(engine: DecodingEngine, request: GenerationRequest, beams: BeamSettings): GenerationHandle {
-  const strategy = new BeamStrategy(request, beams, request.endsWith ?? (() => false));
-  const handle = submit(engine, request, strategy, beams.beams);
+  const { beamSuppression: suppression } = request;
+  const reshaper =
+    suppression !== undefined && suppressedTexts(suppression.suppressions).length > 0
+      ? new SuppressedBeams(suppression, beams.beams, request)
+      : undefined;
+  const strategy = new BeamStrategy(request, beams, request.endsWith ?? (() => false), reshaper);
+  // what is run ahead has rows of its own
+  const handle = submit(engine, request, strategy, beams.beams * (reshaper === undefined ? 1 : 2));
   return {
     done: handle.done.then((end) =>
-      strategy.answers.slice(0, request.answers ?? 1).map(({ ids }, i): Generation => {
-        request.onTokens?.(i, ids, []);
+      strategy.answers.slice(0, request.answers ?? 1).map(({ ids, logprobs, suppressed }, i): Generation => {
+        request.onTokens?.(i, ids, logprobs);
         const isStopped = ids.length < request.maxNewTokens || request.stopIds.has(ids.at(-1)!);
-        return { ids, finishReason: end === 'aborted' ? end : isStopped ? 'stop' : 'length', logprobs: [] };
+        return {
+          ids,
+          finishReason: end === 'aborted' ? end : isStopped ? 'stop' : 'length',
+          logprobs,
+          ...(reshaper === undefined ? {} : { suppressed }),
+        };
       }),
     ),
     abort: () => handle.abort(),
@@ -241,13 +250,4 @@ function submit(
     ...(adapter === undefined ? {} : { adapter }),
     ...(signal === undefined ? {} : { signal }),
   });
-}
-
-/** log p of a token and of the most probable ones. */
-export function tokenLogprobs(logits: Float32Array, token: number, top: number): TokenLogprobs {
-  const total = logSumExp(logits);
-  return {
-    logprob: logits[token]! - total,
-    top: topIds(logits, Math.min(top, logits.length)).map((id) => ({ id, logprob: logits[id]! - total })),
-  };
 }

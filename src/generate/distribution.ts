@@ -29,6 +29,8 @@ export class Distribution {
 
   /** The probability of a token; 0 where it was cut off. */
   probabilityOf(id: number): number {
+    // where all may come, each stands at its own place
+    if (this.ids[id] === id) return this.probabilities[id]!;
     this.places ??= new Map(Array.from(this.ids, (each, i) => [each, i]));
     const place = this.places.get(id);
     return place === undefined ? 0 : this.probabilities[place]!;

@@ -5,7 +5,7 @@ import type { Device } from '../runtime/index.ts';
 import type { BeamSettings } from './beams.ts';
 import type { InferDtype } from './open-model.ts';
 import { greedySampling, type SamplingSettings } from './sampling.ts';
-import type { Suppression } from './suppression.ts';
+import type { Suppression } from './suppressed-text.ts';
 
 /** A text to be suppressed, under the names in the config. */
 export interface SuppressSetting {

@@ -14,9 +14,11 @@ import type { Tokenizer } from '../tokenizer/index.ts';
 import { AnswerStream } from './answer-stream.ts';
 import { generate } from './answers.ts';
 import { DecodingEngine, type EngineLimits } from './engine.ts';
+import type { BeamSuppression } from './beam-suppression.ts';
 import { beamsOf, type GeneratorSettings, samplingOf, suppressionsOf } from './generator-settings.ts';
 import { openModel } from './open-model.ts';
-import { SuppressingChooser, type SuppressionReport } from './suppression.ts';
+import type { SuppressionReport } from './suppressed-text.ts';
+import { SuppressingChooser } from './suppression.ts';
 import { VocabularyIndex } from './vocabulary-index.ts';
 
 /** How one answer is generated. */
@@ -98,7 +100,7 @@ export async function openGenerator(
     { quantization: quantizationOf(settings), inferDtype: settings.infer_dtype },
   );
   const engine = new DecodingEngine(decoder, limits);
-  const suppressing = suppressingChoosers(settings, text.tokenizer);
+  const suppression = suppressionOf(settings, text.tokenizer);
   const sampling = samplingOf(settings);
   const beams = beamsOf(settings);
   const stopTexts = [...(text.template?.stopStrings ?? []), ...(settings.stop_strings ?? [])];
@@ -110,7 +112,10 @@ export async function openGenerator(
         promptIds,
         i === 0 ? options.onText : undefined,
       ),
-      chooser: suppressing?.(),
+      chooser:
+        suppression === undefined || beams !== undefined
+          ? undefined
+          : new SuppressingChooser(suppression.suppressions, suppression.vocabulary),
     }));
     const generations = await generate(engine, {
       promptIds,
@@ -120,16 +125,18 @@ export async function openGenerator(
       answers: count,
       draw: options.draw ?? 0,
       ...(beams === undefined ? {} : { beams, endsWith: endsWithText(text.tokenizer, stopTexts) }),
-      ...(suppressing === undefined ? {} : { chooser: (i: number) => written[i]!.chooser! }),
+      ...(suppression === undefined
+        ? {}
+        : { beamSuppression: suppression, chooser: (i: number) => written[i]!.chooser! }),
       onTokens: (i, ids) => ids.some((id) => written[i]!.stream.push(id, stopIds.has(id))),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     }).done;
-    return generations.map(({ ids, finishReason }, i) => ({
+    return generations.map(({ ids, finishReason, suppressed }, i) => ({
       prompt_ids: Array.from(promptIds),
       ids,
       text: written[i]!.stream.end(),
       finish_reason: finishReason,
-      ...(suppressing === undefined ? {} : { suppressed: written[i]!.chooser!.reports }),
+      ...(suppression === undefined ? {} : { suppressed: suppressed ?? written[i]!.chooser?.reports ?? [] }),
     }));
   };
   return {
@@ -154,13 +161,11 @@ function endsWithText(tokenizer: Tokenizer, stopTexts: readonly string[]): (ids:
   };
 }
 
-/** Makes the chooser of an answer where texts are suppressed; the vocabulary is sorted once. */
-function suppressingChoosers(
+/** The texts that are suppressed, where there are some; the vocabulary is sorted once. */
+function suppressionOf(
   { suppress = [], skip_special_tokens: skipSpecialTokens }: GeneratorSettings,
   tokenizer: Tokenizer,
-): (() => SuppressingChooser) | undefined {
+): BeamSuppression | undefined {
   if (suppress.length === 0) return undefined;
-  const suppressions = suppressionsOf(suppress);
-  const vocabulary = new VocabularyIndex(tokenizer, skipSpecialTokens);
-  return () => new SuppressingChooser(suppressions, vocabulary);
+  return { suppressions: suppressionsOf(suppress), vocabulary: new VocabularyIndex(tokenizer, skipSpecialTokens) };
 }

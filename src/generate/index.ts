@@ -7,8 +7,8 @@ export {
   type GenerationRequest,
   plainChooser,
   type TokenChooser,
-  type TokenLogprobs,
 } from './answers.ts';
+export type { BeamSuppression } from './beam-suppression.ts';
 export type { BeamSettings } from './beams.ts';
 export { Decoder, type FixedTensors } from './decoder.ts';
 export { Distribution, distributionOf, type DistributionSettings, logSumExp } from './distribution.ts';
@@ -36,6 +36,8 @@ export {
 } from './sampling.ts';
 export { type ScoredTokens, type ScoreRequest, scoreTokens } from './score.ts';
 export { StopFilter } from './stop-filter.ts';
-export { SuppressingChooser, type Suppression, type SuppressionReport } from './suppression.ts';
+export type { Suppression, SuppressionReport } from './suppressed-text.ts';
+export { SuppressingChooser } from './suppression.ts';
 export { TokenHistory } from './token-history.ts';
+export type { TokenLogprobs } from './token-logprobs.ts';
 export { VocabularyIndex } from './vocabulary-index.ts';

@@ -1,5 +1,5 @@
 /** Log-probabilities of given tokens: for perplexity, multiple choice, and the echo of a prompt. */
-import { type TokenLogprobs, tokenLogprobs } from './answers.ts';
+import { type TokenLogprobs, tokenLogprobs } from './token-logprobs.ts';
 import type { DecodingEngine } from './engine.ts';
 
 /** A text whose tokens are to be scored. */

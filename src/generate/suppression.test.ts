@@ -1,45 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { hashKey, RandomStream } from '../util/index.ts';
 import { plainChooser, type TokenChooser } from './answers.ts';
-import { distributionOf } from './distribution.ts';
 import { drawNumber, greedySampling, type SamplingSettings } from './sampling.ts';
-import { SuppressingChooser, type Suppression } from './suppression.ts';
+import type { Suppression } from './suppressed-text.ts';
+import { SuppressingChooser } from './suppression.ts';
 import { TokenHistory } from './token-history.ts';
-import { VocabularyIndex } from './vocabulary-index.ts';
+import {
+  randomModel,
+  sequences,
+  stop,
+  textOf,
+  type TinyModel,
+  type TinyRun,
+  vocabularyOf,
+} from './tiny-language.fixture.ts';
 
-const stop = '$';
-type Model = (ids: readonly number[]) => Float32Array;
-
-/** A vocabulary of given pieces; the last one ends an answer and is not shown. */
-function vocabularyOf(pieces: readonly string[]): VocabularyIndex {
-  return new VocabularyIndex(
-    {
-      vocabularySize: pieces.length,
-      specialIds: new Set([pieces.indexOf(stop)]),
-      tokenBytes: (id) => Buffer.from(pieces[id]!),
-    },
-    true,
-  );
-}
-
-/** Logits that depend on the text before, by chance but always the same; two tokenisations of one text go on alike. */
-function randomModel(pieces: readonly string[], seed: number): Model {
-  const known = new Map<string, Float32Array>();
-  return (ids) => {
-    const text = ids.map((id) => pieces[id]).join('');
-    let logits = known.get(text);
-    if (!logits) {
-      const random = new RandomStream(hashKey(seed, text));
-      known.set(text, (logits = Float32Array.from(pieces, () => 3 * random.next())));
-    }
-    return logits;
-  };
-}
-
-interface Run {
-  readonly pieces: readonly string[];
-  readonly model: Model;
-  readonly maxNewTokens: number;
+interface Run extends TinyRun {
   readonly settings?: Partial<SamplingSettings>;
 }
 
@@ -56,7 +31,6 @@ function answer(run: Run, chooser: TokenChooser, draw: number): { ids: number[];
   const stopIds = new Set([run.pieces.indexOf(stop)]);
   const settings = settingsOf(run);
   const told: string[] = [];
-  const textOf = (ids: readonly number[]): string => ids.map((id) => (stopIds.has(id) ? '' : run.pieces[id]!)).join('');
   for (let steps = 0; ; steps++) {
     if (steps > 10_000) throw new Error('no end');
     const choice = chooser.choose({
@@ -70,28 +44,15 @@ function answer(run: Run, chooser: TokenChooser, draw: number): { ids: number[];
     history.truncate(choice.keep ?? history.ids.length);
     history.push(choice.token);
     const ended = stopIds.has(choice.token) || history.ids.length >= run.maxNewTokens;
-    told.push(textOf(history.ids.slice(0, ended ? undefined : (choice.certain ?? history.ids.length))));
-    if (ended) return { ids: [...history.ids], text: textOf(history.ids), told };
-  }
-}
-
-/** The probability of every sequence of tokens. */
-function* sequences(run: Run, ids: number[] = [], probability = 1): Generator<{ ids: number[]; probability: number }> {
-  if (ids.length === run.maxNewTokens || (ids.length > 0 && run.pieces[ids.at(-1)!] === stop)) {
-    yield { ids, probability };
-    return;
-  }
-  const distribution = distributionOf(run.model(ids), settingsOf(run));
-  for (const [i, id] of distribution.ids.entries()) {
-    const next = probability * distribution.probabilities[i]!;
-    if (next > 0) yield* sequences(run, [...ids, id], next);
+    told.push(textOf(run, history.ids.slice(0, ended ? undefined : (choice.certain ?? history.ids.length))));
+    if (ended) return { ids: [...history.ids], text: textOf(run, history.ids), told };
   }
 }
 
 function textProbabilities(run: Run): Map<string, number> {
   const texts = new Map<string, number>();
-  for (const { ids, probability } of sequences(run)) {
-    const text = ids.map((id) => (run.pieces[id] === stop ? '' : run.pieces[id]!)).join('');
+  for (const { ids, probability } of sequences(run, settingsOf(run))) {
+    const text = textOf(run, ids);
     texts.set(text, (texts.get(text) ?? 0) + probability);
   }
   return texts;
@@ -165,7 +126,7 @@ function changed(texts: ReadonlyMap<string, number>, c: number): Map<string, num
 }
 
 describe('frequencies equal the definition', () => {
-  const onlyFirst: Model = (ids) => {
+  const onlyFirst: TinyModel = (ids) => {
     const logits = scoped.model(ids).slice();
     // `[` and what begins with it comes only first
     for (const id of [0, 1, 2]) logits[id] = ids.length === 0 ? logits[id]! + 1 : -Infinity;
@@ -278,7 +239,7 @@ describe('greedy search', () => {
   // `<` then `n` then `>`: the text; each likely
   const pieces = ['<', 'n', '>', 'y', stop];
   const model =
-    (first: number, second: number): Model =>
+    (first: number, second: number): TinyModel =>
     (ids) => {
       const path = ids.map((id) => pieces[id]).join('');
       const log = Math.log;

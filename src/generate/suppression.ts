@@ -12,34 +12,18 @@
 import type { Choice, ChoicePlace, TokenChooser } from './answers.ts';
 import { argmax, drawsTokens, nextDistribution, processedLogits } from './sampling.ts';
 import { type Occurrence, SuppressionSearch } from './suppression-search.ts';
-import { asBytes, type VocabularyIndex } from './vocabulary-index.ts';
+import {
+  coefficientOf,
+  isInScope,
+  spellingRoot,
+  suppressedTexts,
+  type SuppressedText,
+  type Suppression,
+  type SuppressionReport,
+} from './suppressed-text.ts';
+import type { VocabularyIndex } from './vocabulary-index.ts';
 
-/** One text to be suppressed. */
-export interface Suppression {
-  readonly text: string;
-  /** 0: never; 1: nothing changes. */
-  readonly coefficient: number;
-  /** Where the text must begin: anywhere, or behind `begin` and not behind `end`. */
-  readonly scope: 'answer' | { readonly begin: string; readonly end: string };
-  /** Times that it may occur in the scope at all; left out: no bound. */
-  readonly maxCount?: number | undefined;
-}
-
-/** What happened to one text in one answer. */
-export interface SuppressionReport {
-  readonly text: string;
-  /** Places in the scope at which its beginning was drawn. */
-  readonly possible: number;
-  /** Times that it was spelled and stayed. */
-  readonly fired: number;
-  /** Times that it was taken back. */
-  readonly avoided: number;
-}
-
-interface Target {
-  readonly suppression: Suppression;
-  readonly bytes: string;
-  readonly scope: { readonly begin: string; readonly end: string } | undefined;
+interface Target extends SuppressedText {
   possible: number;
   fired: number;
   avoided: number;
@@ -70,21 +54,7 @@ export class SuppressingChooser implements TokenChooser {
 
   constructor(suppressions: readonly Suppression[], vocabulary: VocabularyIndex) {
     this.vocabulary = vocabulary;
-    // a coefficient of 1 without a bound changes nothing, to the bit
-    const active = suppressions.filter(
-      ({ text, coefficient, maxCount }) => text !== '' && (coefficient < 1 || maxCount !== undefined),
-    );
-    this.targets = active.map((suppression) => ({
-      suppression,
-      bytes: asBytes(suppression.text),
-      scope:
-        suppression.scope === 'answer'
-          ? undefined
-          : { begin: asBytes(suppression.scope.begin), end: asBytes(suppression.scope.end) },
-      possible: 0,
-      fired: 0,
-      avoided: 0,
-    }));
+    this.targets = suppressedTexts(suppressions).map((text) => ({ ...text, possible: 0, fired: 0, avoided: 0 }));
     for (const target of this.targets) {
       this.decided.set(target, new Map());
       this.begun.set(target, new Set());
@@ -176,16 +146,6 @@ export class SuppressingChooser implements TokenChooser {
     this.checked = Math.min(this.checked, this.text.length);
   }
 
-  /** Whether a text may begin at a place, by what stands before it. */
-  private isInScope({ scope }: Target, at: number): boolean {
-    if (scope === undefined) return true;
-    const { begin, end } = scope;
-    const opened = at < begin.length ? -1 : this.text.lastIndexOf(begin, at - begin.length);
-    if (opened < 0) return false;
-    const closed = end === '' ? -1 : this.text.indexOf(end, opened + begin.length);
-    return closed < 0 || closed + end.length > at;
-  }
-
   /** Places of a target that are not decided and at which the text so far has spelled it, in part (`whole` false) or whole. */
   private *places(target: Target, whole: boolean): Generator<number> {
     const { bytes } = target;
@@ -194,7 +154,7 @@ export class SuppressingChooser implements TokenChooser {
       if (this.decided.get(target)!.has(at)) continue;
       const spelled = this.text.slice(at, at + bytes.length);
       if (whole ? spelled === bytes : spelled.length < bytes.length && bytes.startsWith(spelled)) {
-        if (this.isInScope(target, at)) yield at;
+        if (isInScope(target, this.text, at)) yield at;
       }
     }
   }
@@ -222,8 +182,7 @@ export class SuppressingChooser implements TokenChooser {
 
   /** Keeps a complete text (nothing is given back), or says how another continuation is found. */
   private decide({ target, at }: Occurrence<Target>, place: ChoicePlace): SuppressionSearch | undefined {
-    const { coefficient, maxCount } = target.suppression;
-    const c = maxCount !== undefined && target.fired >= maxCount ? 0 : coefficient;
+    const c = coefficientOf(target, target.fired);
     const draws = drawsTokens(place.settings);
     const root = this.rootOf(target, at);
     const keeps = c >= 1 || (draws && c > 0 && place.random(root, this.nextDraw()) < c);
@@ -271,7 +230,10 @@ export class SuppressingChooser implements TokenChooser {
         if ((other === target && place === at) || !other.bytes.startsWith(this.text.slice(place, at))) continue;
         const outcome = this.decided.get(other)!.get(place);
         const left = !other.bytes.startsWith(this.text.slice(place, place + other.bytes.length));
-        if (outcome === 'avoided' || (outcome === undefined && left && place < at && this.isInScope(other, place))) {
+        if (
+          outcome === 'avoided' ||
+          (outcome === undefined && left && place < at && isInScope(other, this.text, place))
+        ) {
           found.push({ target: other, at: place });
         }
       }
@@ -279,20 +241,9 @@ export class SuppressingChooser implements TokenChooser {
     return found;
   }
 
-  /**
-   * The token from which a text at a place can have begun: the one that covers the place, or an earlier one at which a token of the
-   * vocabulary begins that reaches across the place. Tokens that were told stay.
-   */
+  /** The token from which a text at a place can have begun; tokens that were told stay. */
   private rootOf(target: Target, at: number): number {
-    // the first token that ends behind the place begins at or before it
-    let root = this.ends.findIndex((end) => end > at);
-    if (root < 0) root = this.ends.length;
-    for (let token = root - 1; token >= this.told; token--) {
-      const begin = this.ends[token - 1] ?? 0;
-      if (at - begin >= this.vocabulary.longest) break;
-      if (this.vocabulary.hasStartingWith(this.text.slice(begin, at) + target.bytes[0]!)) root = token;
-    }
-    return Math.max(root, Math.min(this.told, this.ends.length));
+    return spellingRoot(target, this.text, this.ends, at, this.vocabulary, this.told);
   }
 
   /** Tokens that will not be taken back. */
@@ -304,7 +255,7 @@ export class SuppressingChooser implements TokenChooser {
         tokens = Math.min(tokens, this.rootOf(target, at));
       }
       // the text may begin right here, and might have begun inside the last tokens
-      if (this.isInScope(target, this.text.length)) {
+      if (isInScope(target, this.text, this.text.length)) {
         tokens = Math.min(tokens, this.rootOf(target, this.text.length));
       }
     }
