@@ -9,7 +9,14 @@ import {
   type TensorValue,
   type WeightLocator,
 } from '../runtime/index.ts';
-import { numberGraph, type NumberedGraph, SharedProgram, takesReadWeights } from './shared-program.ts';
+import {
+  numberGraph,
+  type NumberedGraph,
+  readBytes,
+  SharedProgram,
+  takesReadWeights,
+  WeightReader,
+} from './shared-program.ts';
 import type { Outputs } from './segments.ts';
 
 type Values = Record<string, TensorValue>;
@@ -40,11 +47,15 @@ export class SegmentPrograms {
   private readonly kept = new Map<SegmentGraph, Program>();
   private readonly signatures = new Map<string, number>();
   private readonly locate: WeightLocator;
+  private readonly reader: WeightReader;
+  /** Bytes of the weights of the largest graph that shares a program. */
+  private mostRead = 0;
   private readonly options: CompileOptions;
   private garbage = 0;
 
   constructor(locate: WeightLocator, options: CompileOptions) {
     this.locate = locate;
+    this.reader = new WeightReader(locate);
     this.options = options;
   }
 
@@ -56,7 +67,9 @@ export class SegmentPrograms {
     const numbered = numberGraph(outputs);
     const shareable = takesReadWeights(Object.values(outputs));
     const { signature } = numbered;
-    this.signatures.set(signature, (this.signatures.get(signature) ?? 0) + 1);
+    const equal = (this.signatures.get(signature) ?? 0) + 1;
+    this.signatures.set(signature, equal);
+    if (shareable && equal > 1) this.mostRead = Math.max(this.mostRead, readBytes(Object.values(outputs)));
     const inputs = inputsOf(outputs);
     return {
       numbered,
@@ -79,7 +92,10 @@ export class SegmentPrograms {
         this.shared.set(signature, program);
       }
       const ready = await program;
-      return { run: async (feeds) => this.counted(await ready.run(graph.numbered, feeds)), close: async () => {} };
+      const { numbered } = graph;
+      const run = async (feeds: Readonly<Values>): Promise<Values> =>
+        this.counted(await ready.run(numbered, this.reader.read(numbered, this.mostRead), feeds));
+      return { run, close: async () => {} };
     }
     if (graph.isKept) {
       const program = this.kept.get(graph) ?? (await this.compile(graph));
@@ -119,6 +135,7 @@ export class SegmentPrograms {
     this.shared.clear();
     for (const program of this.kept.values()) await program.release();
     this.kept.clear();
+    this.reader.close();
   }
 }
 

@@ -45,7 +45,9 @@ export function segmentBodies(
 ): SegmentBody[] {
   const loss = buildLoss(model, method.source(training), layersPerSegment, attention, tailLayers);
   const cuts = g.cutNodes([loss]);
-  const bodies = [...cuts, loss].map((end, i) => {
+  // without the mark itself, whose number would tell equal layers apart
+  const ends = [...cuts.map(({ inputs }) => inputs[0]!), loss];
+  const bodies = ends.map((end, i) => {
     const cut = cuts[i - 1];
     if (!cut) return { end, start: undefined };
     const start = g.input(borderNames.input, cut.dtype, cut.shape);

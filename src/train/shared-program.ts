@@ -47,7 +47,7 @@ export function numberGraph(outputs: Readonly<Record<string, g.Node>>): Numbered
 }
 
 /** What weights of each dtype are read into; others onnxruntime does not take as inputs. */
-const arrays: Partial<Record<g.DType, new (length: number) => TensorData>> = {
+const arrays: Partial<Record<g.DType, new (memory: ArrayBuffer, offset: number, length: number) => TensorData>> = {
   float32: Float32Array,
   float16: Uint16Array,
   uint16: Uint16Array,
@@ -64,44 +64,55 @@ export function takesReadWeights(outputs: readonly g.Node[]): boolean {
   return weights.every(({ dtype }) => dtype in arrays) && g.weightBytes(outputs) <= maxReadBytes;
 }
 
-/** One program for all graphs of a signature; weights are read into buffers that every run uses again. */
-export class SharedProgram {
-  private readonly program: Program;
+/** Weights begin at multiples of this, as vector instructions like it. */
+const alignment = 64;
+
+/** Bytes that the weights of a graph take where they are read one behind the other. */
+export function readBytes(outputs: readonly g.Node[]): number {
+  return g
+    .reachableNodes(outputs)
+    .filter(({ op }) => op === 'weight')
+    .reduce((sum, node) => sum + aligned(g.tensorBytes(node, {})), 0);
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / alignment) * alignment;
+}
+
+/** Reads the weights of one graph at a time into memory that all shared programs use. */
+export class WeightReader {
   private readonly locate: WeightLocator;
   private readonly files = new Map<string, number>();
-  private readonly buffers = new Map<string, TensorValue>();
+  private memory = new ArrayBuffer(0);
+  private holds: { readonly graph: NumberedGraph; readonly values: Readonly<Record<string, TensorValue>> } | undefined;
 
-  private constructor(program: Program, locate: WeightLocator) {
-    this.program = program;
+  constructor(locate: WeightLocator) {
     this.locate = locate;
   }
 
-  static async create(graph: NumberedGraph, locate: WeightLocator, options: CompileOptions): Promise<SharedProgram> {
-    const lowered: LoweredGraph = lowerGraph(graph.outputs, options.device === 'webgpu' ? 'webgpu' : 'cpu');
-    return new SharedProgram(await compileLowered(lowered, locate, options), locate);
-  }
-
-  /** Runs one of the graphs; `feeds` go by the graph's own names, as the results do. */
-  async run(graph: NumberedGraph, feeds: Readonly<Record<string, TensorValue>>): Promise<Record<string, TensorValue>> {
-    const numbered: Record<string, TensorValue> = {};
-    for (const [name, own] of graph.inputs) numbered[name] = feeds[own]!;
-    for (const [name, weight] of graph.weights) numbered[name] = this.read(name, weight);
-    const results = await this.program.run(numbered);
-    return Object.fromEntries([...graph.results].map(([name, own]) => [own, results[name]!]));
-  }
-
-  private read(input: string, weight: g.Node<'weight'>): TensorValue {
-    const source = this.locate(weight.attributes.name);
-    let buffer = this.buffers.get(input);
-    if (!buffer) {
+  /** The weights of a graph by numbered input, until those of another one are asked for. @param most bytes of the largest graph. */
+  read(graph: NumberedGraph, most: number): Readonly<Record<string, TensorValue>> {
+    if (this.holds?.graph === graph) return this.holds.values;
+    this.holds = undefined;
+    if (this.memory.byteLength < most) this.memory = new ArrayBuffer(most);
+    const values: Record<string, TensorValue> = {};
+    let offset = 0;
+    for (const [name, weight] of graph.weights) {
       const shape = weight.shape as readonly number[];
-      const data = new arrays[weight.dtype]!(g.elementCount(shape));
-      this.buffers.set(input, (buffer = { dtype: weight.dtype, shape, data }));
+      const data = new arrays[weight.dtype]!(this.memory, offset, g.elementCount(shape));
+      this.readInto(new Uint8Array(this.memory, offset, data.byteLength), weight.attributes.name);
+      values[name] = { dtype: weight.dtype, shape, data };
+      offset += aligned(data.byteLength);
     }
-    const bytes = new Uint8Array(buffer.data.buffer);
+    this.holds = { graph, values };
+    return values;
+  }
+
+  private readInto(bytes: Uint8Array, weight: string): void {
+    const source = this.locate(weight);
     if (source instanceof Uint8Array) {
       bytes.set(source);
-      return buffer;
+      return;
     }
     let file = this.files.get(source.file);
     if (file === undefined) this.files.set(source.file, (file = openSync(source.file, 'r')));
@@ -110,11 +121,42 @@ export class SharedProgram {
       if (count === 0) throw new Error(`${source.file} has become shorter`);
       done += count;
     }
-    return buffer;
+  }
+
+  close(): void {
+    for (const file of this.files.values()) closeSync(file);
+    this.files.clear();
+    this.holds = undefined;
+    this.memory = new ArrayBuffer(0);
+  }
+}
+
+/** One program for all graphs of a signature. */
+export class SharedProgram {
+  private readonly program: Program;
+
+  private constructor(program: Program) {
+    this.program = program;
+  }
+
+  static async create(graph: NumberedGraph, locate: WeightLocator, options: CompileOptions): Promise<SharedProgram> {
+    const lowered: LoweredGraph = lowerGraph(graph.outputs, options.device === 'webgpu' ? 'webgpu' : 'cpu');
+    return new SharedProgram(await compileLowered(lowered, locate, options));
+  }
+
+  /** Runs one of the graphs with its weights; `feeds` go by the graph's own names, as the results do. */
+  async run(
+    graph: NumberedGraph,
+    weights: Readonly<Record<string, TensorValue>>,
+    feeds: Readonly<Record<string, TensorValue>>,
+  ): Promise<Record<string, TensorValue>> {
+    const numbered: Record<string, TensorValue> = { ...weights };
+    for (const [name, own] of graph.inputs) numbered[name] = feeds[own]!;
+    const results = await this.program.run(numbered);
+    return Object.fromEntries([...graph.results].map(([name, own]) => [own, results[name]!]));
   }
 
   async release(): Promise<void> {
-    for (const file of this.files.values()) closeSync(file);
     await this.program.release();
   }
 }
