@@ -1,6 +1,7 @@
 /** The command lines of both sides of a step comparison. */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { withAllocatorSettings } from '../../src/run/index.ts';
 
 const pathOf = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -25,11 +26,8 @@ export function ourCommand(script: string, model: string, plan: OurPlan, more: r
   return [process.execPath, script, '--model', model, '--plan', plan, ...more];
 }
 
-/** What the trainer process is started with: large blocks are kept by the allocator instead of returned at each step. */
-export const ourEnvironment = {
-  GLIBC_TUNABLES:
-    'glibc.malloc.mmap_threshold=8589934592:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1',
-};
+/** What the trainer process is started with. */
+export const ourEnvironment = { GLIBC_TUNABLES: withAllocatorSettings(undefined) };
 
 /** The peer's child: bench/step/peer.py. */
 export function peerCommand(python: string, model: string, variant: PeerVariant): string[] {

@@ -93,17 +93,17 @@ export class SegmentPrograms {
       }
       const ready = await program;
       const { numbered } = graph;
-      const run = async (feeds: Readonly<Values>): Promise<Values> =>
-        this.counted(await ready.run(numbered, this.reader.read(numbered, this.mostRead), feeds));
+      const run = (feeds: Readonly<Values>): Promise<Values> =>
+        this.cleared(() => ready.run(numbered, this.reader.read(numbered, this.mostRead), feeds));
       return { run, close: async () => {} };
     }
     if (graph.isKept) {
       const program = this.kept.get(graph) ?? (await this.compile(graph));
       this.kept.set(graph, program);
-      return { run: async (feeds) => this.counted(await program.run(feeds)), close: async () => {} };
+      return { run: (feeds) => this.cleared(() => program.run(feeds)), close: async () => {} };
     }
     const program = await this.compile(graph);
-    return { run: async (feeds) => this.counted(await program.run(feeds)), close: () => program.release() };
+    return { run: (feeds) => this.cleared(() => program.run(feeds)), close: () => program.release() };
   }
 
   private compile(graph: SegmentGraph): Promise<Program> {
@@ -121,12 +121,14 @@ export class SegmentPrograms {
     }
   }
 
-  private counted(results: Values): Values {
-    for (const { data } of Object.values(results)) this.garbage += data.byteLength;
+  /** Runs once what earlier runs gave and nobody holds any more is freed. */
+  private async cleared(run: () => Promise<Values>): Promise<Values> {
     if (this.garbage > garbageBytes) {
       collectGarbage();
       this.garbage = 0;
     }
+    const results = await run();
+    for (const { data } of Object.values(results)) this.garbage += data.byteLength;
     return results;
   }
 

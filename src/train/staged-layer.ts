@@ -76,17 +76,19 @@ export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, toke
     const tokens = given[borderNames.input]!.shape[0]!;
     const count = Math.ceil(tokens / tokensAtOnce);
     const whole: Values = {};
+    const place = (results: Values, begin: number): void => {
+      for (const [name, value] of Object.entries(results)) {
+        if (graph.outputs[name]!.shape[0] !== 'N') context.collect(name, value);
+        else if (count === 1) whole[name] = value;
+        else putRows(whole, name, value, tokens, begin);
+      }
+    };
     const program = await programs.open(graph);
     try {
       for (let part = 0; part < count; part++) {
         const begin = Math.floor((tokens * part) / count);
         const end = Math.floor((tokens * (part + 1)) / count);
-        const results = await program.run(count === 1 ? all : { ...all, ...rowsOf(graph, all, begin, end) });
-        for (const [name, value] of Object.entries(results)) {
-          if (graph.outputs[name]!.shape[0] !== 'N') context.collect(name, value);
-          else if (count === 1) whole[name] = value;
-          else putRows(whole, name, value, tokens, begin);
-        }
+        place(await program.run(count === 1 ? all : { ...all, ...rowsOf(graph, all, begin, end) }), begin);
       }
     } finally {
       await program.close();
