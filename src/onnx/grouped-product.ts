@@ -8,7 +8,13 @@ import { emitQuantizedProduct } from './quantized-matmul.ts';
 import type { GraphWriter } from './writer.ts';
 
 /** The rows of each group, in one node that all products of the same table share: many nodes make sessions slow to create. */
-function groupsOf(writer: GraphWriter, table: string, bounds: string, groups: number): readonly string[] {
+function groupsOf(
+  writer: GraphWriter,
+  table: string,
+  width: number,
+  bounds: string,
+  groups: number,
+): readonly string[] {
   return writer.once(`groups of ${table} at ${bounds}`, () => {
     const sizes = writer.once(`sizes of ${bounds}`, () => {
       const cut = (begin: number): string =>
@@ -20,8 +26,24 @@ function groupsOf(writer: GraphWriter, table: string, bounds: string, groups: nu
         ]);
       return writer.emit('Sub', [cut(1), cut(0)]);
     });
-    return writer.emitMany('Split', [table, sizes], groups, { axis: 0n });
+    const rows = writer.withoutRank(table, [-1, width]);
+    return writer.emitMany('Split', [rows, sizes], groups, { axis: 0n });
   });
+}
+
+/**
+ * A product of rows of one group. onnxruntime knows that a Gemm has two dimensions whatever it is given, and would look for
+ * memory of their sizes, which it does not know (see `withoutRank`); of this form it knows nothing.
+ */
+function emitProduct(
+  writer: GraphWriter,
+  a: string,
+  b: string,
+  attributes: { readonly transA?: bigint; readonly transB: bigint; readonly alpha: number },
+): string {
+  if (writer.provider !== 'cpu') return writer.emit('Gemm', [a, b], attributes);
+  const { transA = 0n, transB, alpha } = attributes;
+  return writer.emit('FusedMatMul', [a, b], { transA, transB, alpha }, 'com.microsoft');
 }
 
 /** The lowering of `groupedMatmul`. */
@@ -35,7 +57,7 @@ export function lowerGroupedMatmul(
   const [x, bounds] = inputs as [string, string];
   const nodes = groupedWeights(node.inputs, attributes);
   const products: string[] = [];
-  const tables = groupsOf(writer, x, bounds, attributes.groups);
+  const tables = groupsOf(writer, x, node.inputs[0]!.shape[1] as number, bounds, attributes.groups);
   groupedWeights(inputs, attributes).forEach((parts, group) => {
     const rows = tables[group]!;
     if (layout) {
@@ -48,13 +70,15 @@ export function lowerGroupedMatmul(
     if (weight.dtype !== 'float32') {
       // as in the lowering of casts: a shape known only at run time keeps the expansion from being folded
       if (weight.op === 'weight' && !writer.expandsWeights) {
-        matrix = writer.emit('Reshape', [matrix, writer.barrierShape(weight.shape as readonly number[])]);
+        matrix = writer.withoutRank(matrix, weight.shape as readonly number[]);
       }
       matrix = writer.emit('Cast', [matrix], { to: BigInt(dataTypeCodes.float32) });
     }
-    products.push(writer.emit('Gemm', [rows, matrix], { transB: transposeB ? 1n : 0n, alpha }));
+    products.push(emitProduct(writer, rows, matrix, { transB: transposeB ? 1n : 0n, alpha }));
   });
-  return products.length === 1 ? products[0]! : writer.emit('Concat', products, { axis: 0n });
+  if (products.length === 1) return products[0]!;
+  const whole = writer.emit('Concat', products, { axis: 0n });
+  return writer.emit('Reshape', [whole, writer.shapeTensor(node.shape)]);
 }
 
 /** The lowering of `groupedOuter`. */
@@ -65,6 +89,7 @@ export function lowerGroupedOuter(
 ): string {
   const { group, alpha } = node.attributes;
   const groups = (node.inputs[2]!.shape[0] as number) - 1;
-  const rows = (table: string): string => groupsOf(writer, table, bounds!, groups)[group]!;
-  return writer.emit('Gemm', [rows(a!), rows(b!)], { transA: 1n, transB: 0n, alpha });
+  const rows = (index: 0 | 1, table: string): string =>
+    groupsOf(writer, table, node.inputs[index]!.shape[1] as number, bounds!, groups)[group]!;
+  return emitProduct(writer, rows(0, a!), rows(1, b!), { transA: 1n, transB: 0n, alpha });
 }

@@ -172,9 +172,24 @@ export class GraphWriter {
     return name;
   }
 
+  /**
+   * `value` as it is, its rank unknown to onnxruntime until it runs, and so that of all that is computed from it. What has a
+   * shape is looked for among all earlier values of that size when a session is made, to take over the memory of one: a search
+   * that grows with the square of the nodes (NOTES.md).
+   */
+  withoutRank(value: string, shape: readonly number[]): string {
+    const name = `ranked_${shape.join('x')}`;
+    this.barrierInputs.set(name, shape);
+    return this.emit('Reshape', [value, name]);
+  }
+
   /** The values at the border that the barriers ask for. */
   barrierValues(): OnnxValue[] {
-    return [...this.barrierInputs].map(([name, shape]) => ({ name, dtype: 'int64', shape: [shape.length] }));
+    return [...this.barrierInputs].map(([name, shape]) => ({
+      name,
+      dtype: 'int64',
+      shape: [name.startsWith('ranked') ? 'ranks' : shape.length],
+    }));
   }
 }
 
