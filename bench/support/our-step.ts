@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { type IntegerForm, openModelFolder } from '../../src/checkpoint/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
-import { choosePlan } from '../../src/train/memory-plan.ts';
+import { choosePlan, memoryOf } from '../../src/train/memory-plan.ts';
 import type { PlanForm } from '../../src/train/plan-form.ts';
 import { loraMethod, targetModules } from '../../src/tuning/index.ts';
 import type { Batch } from './step-process.ts';
@@ -24,6 +24,8 @@ const { values: options } = parseArgs({
     longest: { type: 'string' },
     /** Bytes: the step takes the form that the memory plan chooses for `rows` rows of `longest` tokens. */
     'memory-limit': { type: 'string' },
+    /** JSON: the step takes this form. */
+    form: { type: 'string' },
     labelled: { type: 'string' },
     rows: { type: 'string', default: '1' },
     compute: { type: 'string', default: 'float32' },
@@ -39,25 +41,27 @@ const method = loraMethod(folder.model, folder.stored, {
   savedModules: [],
 });
 const given: PlanForm =
-  options.plan === 'segmented'
-    ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
-    : { kind: 'whole' };
+  options.form !== undefined
+    ? (JSON.parse(options.form) as PlanForm)
+    : options.plan === 'segmented'
+      ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
+      : { kind: 'whole' };
+const rows = Number(options.rows);
+const largest = {
+  rows,
+  longest: Number(options.longest),
+  tokens: rows * Number(options.longest),
+  labelled: Number(options.labelled),
+};
+const limit = options['memory-limit'];
+/** Bytes that AdamW keeps for each value that moves. */
+const optimizerBytes = 8;
 const planned =
-  options['memory-limit'] === undefined
-    ? undefined
-    : choosePlan(
-        folder.model,
-        method,
-        {
-          rows: Number(options.rows),
-          longest: Number(options.longest),
-          tokens: Number(options.rows) * Number(options.longest),
-          labelled: Number(options.labelled),
-        },
-        8,
-        Number(options['memory-limit']),
-        true,
-      );
+  options.form !== undefined
+    ? memoryOf(folder.model, method, largest, optimizerBytes, given)
+    : limit === undefined
+      ? undefined
+      : choosePlan(folder.model, method, largest, optimizerBytes, Number(limit), true);
 const engine = await createGraphEngine(folder, method, {
   device: 'cpu',
   threads: Number(options.threads),
