@@ -65,6 +65,15 @@ ddp_timeout: 180000000
 resume_from_checkpoint: null
 `;
 
+test('a half-width infer_dtype is said to be computed in f32, unless an export stores it', () => {
+  const said = (text: string): string[] => parse(text).notices.map(configNoticeText);
+  expect(said('infer_dtype: bfloat16\nfp16: true\n')).toEqual([
+    'fp16, infer_dtype: accepted; the arithmetic is f32 on this device',
+  ]);
+  expect(said('infer_dtype: float16\nexport_dir: saves/x\n')).toEqual([]);
+  expect(said('infer_dtype: float32\n')).toEqual([]);
+});
+
 describe('a configuration of LLaMA-Factory', () => {
   test('is read, with one notice for what has no effect and one for bf16', () => {
     const { config, notices, provenance } = parse(llamaFactoryExample);

@@ -220,7 +220,10 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
 
   const notices: ConfigNotice[] = [];
   if (ignored.length > 0) notices.push({ code: 'ignored-keys', fields: { where: source, keys: ignored } });
-  const lowered = (Object.keys(precisionKeys) as (keyof typeof precisionKeys)[]).filter((key) => parsed[key]);
+  const lowered: string[] = (Object.keys(precisionKeys) as (keyof typeof precisionKeys)[]).filter((key) => parsed[key]);
+  // an export stores them
+  const isHalf = parsed.infer_dtype === 'float16' || parsed.infer_dtype === 'bfloat16';
+  if (isHalf && parsed.export_dir === undefined) lowered.push('infer_dtype');
   if (lowered.length > 0) notices.push({ code: 'computed-in-f32', fields: { keys: lowered } });
   return { parsed, places, notices, problems };
 }

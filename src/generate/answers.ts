@@ -1,6 +1,6 @@
 /** Answers to prompts: sampled or greedy, several to a prompt, streamed as their tokens become certain. */
 import { type BeamSuppression, SuppressedBeams } from './beam-suppression.ts';
-import { type BeamSettings, BeamStrategy } from './beams.ts';
+import { beamRows, type BeamSettings, BeamStrategy } from './beams.ts';
 import type { DecodingEngine, DecodingStrategy, EngineHandle, RowMove } from './engine.ts';
 import {
   argmax,
@@ -207,8 +207,7 @@ function searchBeams(engine: DecodingEngine, request: GenerationRequest, beams: 
       ? new SuppressedBeams(suppression, beams.beams, request)
       : undefined;
   const strategy = new BeamStrategy(request, beams, request.endsWith ?? (() => false), reshaper);
-  // what is run ahead has rows of its own
-  const handle = submit(engine, request, strategy, beams.beams * (reshaper === undefined ? 1 : 2));
+  const handle = submit(engine, request, strategy, beamRows(beams, reshaper !== undefined));
   return {
     done: handle.done.then((end) =>
       strategy.answers.slice(0, request.answers ?? 1).map(({ ids, logprobs, suppressed }, i): Generation => {

@@ -20,6 +20,11 @@ export interface BeamSettings {
   readonly earlyStopping: boolean | 'never';
 }
 
+/** Rows that a search computes at once; where texts are suppressed, as many again run ahead. */
+export function beamRows({ beams }: BeamSettings, suppresses: boolean): number {
+  return suppresses ? 2 * beams : beams;
+}
+
 /** Changes the probabilities of beams, and may have tokens run ahead for that. Beams are numbered in their order. */
 export interface BeamReshaper {
   /** Takes the logits of all rows; gives the moves of rows that must run first, none where the beams can go on. */

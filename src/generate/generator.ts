@@ -152,8 +152,8 @@ export async function openGenerator(
   };
 }
 
-/** Whether the ids spell a stop text. */
-function endsWithText(tokenizer: Tokenizer, stopTexts: readonly string[]): (ids: readonly number[]) => boolean {
+/** Whether ids spell one of the stop texts. */
+export function endsWithText(tokenizer: Tokenizer, stopTexts: readonly string[]): (ids: readonly number[]) => boolean {
   return (ids) => {
     if (stopTexts.length === 0) return false;
     const text = tokenizer.decode(ids, { skipSpecialTokens: false });

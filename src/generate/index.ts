@@ -9,7 +9,7 @@ export {
   type TokenChooser,
 } from './answers.ts';
 export type { BeamSuppression } from './beam-suppression.ts';
-export type { BeamSettings } from './beams.ts';
+export { beamRows, type BeamSettings } from './beams.ts';
 export { Decoder, type FixedTensors } from './decoder.ts';
 export { Distribution, distributionOf, type DistributionSettings, logSumExp } from './distribution.ts';
 export {
@@ -21,7 +21,7 @@ export {
   type EngineRequest,
   type RowMove,
 } from './engine.ts';
-export { type Answer, type AnswerOptions, type Generator, openGenerator } from './generator.ts';
+export { type Answer, type AnswerOptions, endsWithText, type Generator, openGenerator } from './generator.ts';
 export { beamsOf, type GeneratorSettings, samplingOf, suppressionsOf } from './generator-settings.ts';
 export { type InferDtype, openModel, type OpenedModel } from './open-model.ts';
 export {

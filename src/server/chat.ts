@@ -183,7 +183,7 @@ export async function chat(service: Service, exchange: Exchange): Promise<void> 
       object: 'chat.completion.chunk',
       choices: [{ index, delta, logprobs: null, finish_reason: finish, ...more }],
     });
-  service.requireRoom(1, settings.answers);
+  service.requireRoom(1, settings);
   if (settings.stream) {
     exchange.beginStream();
     for (let i = 0; i < settings.answers; i++) sendDelta(i, { role: 'assistant', content: '' });

@@ -64,9 +64,6 @@ export async function completions(service: Service, exchange: Exchange): Promise
   const settings = readAnswerSettings(fields, config, vocabularySize);
   const echo = fields.boolean('echo') ?? false;
   const topLogprobs = fields.integer('logprobs', 0, maxTopLogprobs);
-  if (settings.stream && echo && topLogprobs !== undefined) {
-    throw badField('stream', 'false where echo and logprobs are asked for', true);
-  }
   const asked = fields.integer('max_tokens', echo ? 0 : 1, 1e9) ?? defaultMaxTokens;
   const prompts = readPrompts(service, exchange).map((ids, draw): Prompt => ({
     ids,
@@ -87,32 +84,42 @@ export async function completions(service: Service, exchange: Exchange): Promise
   const textOfPrompt = (ids: readonly number[]): string =>
     text.tokenizer.decode(ids, { skipSpecialTokens: settings.skipSpecialTokens });
 
-  service.requireRoom(prompts.length, settings.answers);
+  service.requireRoom(prompts.length, settings);
   if (settings.stream) exchange.beginStream();
   const all = await exchange.together(
     prompts.map((prompt) => async (signal: AbortSignal): Promise<Choice[]> => {
       const first = prompt.draw * settings.answers;
-      const start = echo ? textOfPrompt(prompt.ids).length : 0;
-      const writers = Array.from(
-        { length: settings.answers },
-        () => new CompletionLogprobsWriter(text.tokenizer, start),
-      );
-      if (settings.stream && echo) {
-        for (let i = 0; i < settings.answers; i++) {
-          exchange.sendPart({
-            ...head,
-            choices: [{ index: first + i, text: textOfPrompt(prompt.ids), logprobs: null, finish_reason: null }],
-          });
-        }
-      }
-      const result = await service.answer(exchange.client, prompt, settings, signal, (answer, piece) => {
-        if (!settings.stream) return;
-        const logprobs = topLogprobs === undefined ? null : writers[answer]!.write(piece.ids, piece.logprobs);
+      const writers = Array.from({ length: settings.answers }, () => new CompletionLogprobsWriter(text.tokenizer));
+      const send = (
+        answer: number,
+        piece: string,
+        ids: readonly number[],
+        scored: readonly (TokenLogprobs | undefined)[],
+      ): void => {
+        const logprobs = topLogprobs === undefined ? null : writers[answer]!.write(ids, scored);
         exchange.sendPart({
           ...head,
-          choices: [{ index: first + answer, text: piece.text, logprobs, finish_reason: null }],
+          choices: [{ index: first + answer, text: piece, logprobs, finish_reason: null }],
         });
-      });
+      };
+      const sendPrompt = (scored: readonly TokenLogprobs[]): void => {
+        if (!settings.stream || !echo) return;
+        for (const answer of writers.keys()) {
+          send(answer, textOfPrompt(prompt.ids), prompt.ids, [undefined, ...scored]);
+        }
+      };
+      // with log-probabilities the prompt is shown when they are there
+      if (topLogprobs === undefined) sendPrompt([]);
+      const result = await service.answer(
+        exchange.client,
+        prompt,
+        settings,
+        signal,
+        (answer, piece) => {
+          if (settings.stream) send(answer, piece.text, piece.ids, piece.logprobs);
+        },
+        sendPrompt,
+      );
       return result.answers.map((answer, i): Choice => {
         usage.completion_tokens += answer.ids.length;
         const scored: (TokenLogprobs | undefined)[] = echo

@@ -2,7 +2,9 @@
 import { fitAdapter } from '../checkpoint/index.ts';
 import { FettleError } from '../errors.ts';
 import {
+  endsWithText,
   generate,
+  type GenerationRequest,
   type Generator,
   openGenerator,
   scoreTokens,
@@ -73,23 +75,20 @@ class EngineProcess {
   }
 
   private async answer(job: EngineJob, signal: AbortSignal): Promise<void> {
-    const { id, promptIds, maxNewTokens, stopIds, sampling, answers, draw, topLogprobs, adapter, suppress } = job;
+    const { id, promptIds, maxNewTokens, stopIds, sampling, answers, draw, topLogprobs, adapter, suppress, beams } =
+      job;
     if (maxNewTokens === 0) {
       tell({ type: 'end', id, finishReasons: Array.from({ length: answers }, () => 'length'), suppressed: [] });
       return;
     }
+    const { tokenizer } = this.generator.text;
     const choosers: SuppressingChooser[] = [];
-    const suppressing =
-      suppress.length === 0
-        ? {}
-        : {
-            chooser: (): SuppressingChooser => {
-              this.vocabulary ??= new VocabularyIndex(this.generator.text.tokenizer, this.skipSpecialTokens);
-              const chooser = new SuppressingChooser(suppress, this.vocabulary);
-              choosers.push(chooser);
-              return chooser;
-            },
-          };
+    const suppressing = (): Pick<GenerationRequest, 'chooser' | 'beamSuppression'> => {
+      if (suppress.length === 0) return {};
+      const vocabulary = (this.vocabulary ??= new VocabularyIndex(tokenizer, this.skipSpecialTokens));
+      if (beams !== undefined) return { beamSuppression: { suppressions: suppress, vocabulary } };
+      return { chooser: (i) => (choosers[i] = new SuppressingChooser(suppress, vocabulary)) };
+    };
     const results = await generate(this.generator.engine, {
       promptIds,
       maxNewTokens,
@@ -101,13 +100,15 @@ class EngineProcess {
       onTokens: (answer, ids, logprobs) => tell({ type: 'tokens', id, answer, ids: [...ids], logprobs }),
       ...(topLogprobs === undefined ? {} : { topLogprobs }),
       ...(adapter === undefined ? {} : { adapter }),
-      ...suppressing,
+      ...(beams === undefined ? {} : { beams, endsWith: endsWithText(tokenizer, beams.stopTexts) }),
+      ...suppressing(),
     }).done;
     tell({
       type: 'end',
       id,
       finishReasons: results.map(({ finishReason }) => finishReason),
-      suppressed: choosers.map(({ reports }) => reports),
+      suppressed:
+        suppress.length === 0 ? [] : results.map(({ suppressed }, i) => suppressed ?? choosers[i]?.reports ?? []),
     });
   }
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/index.ts';
+import type { CompletionLogprobs } from './answer-text.ts';
 import { type RunningServer, startServer } from './index.ts';
 
 let server: RunningServer;
@@ -32,7 +33,7 @@ interface Choice {
   readonly index: number;
   readonly text: string;
   readonly finish_reason: string | null;
-  readonly logprobs: { readonly tokens: string[]; readonly text_offset: number[] } | null;
+  readonly logprobs: CompletionLogprobs | null;
   readonly suppressed?: unknown;
 }
 const choicesOf = async (body: object): Promise<Choice[]> =>
@@ -67,6 +68,23 @@ describe('several answers with a stop text', () => {
     }
   });
 
+  it('a stream with echo and log-probabilities adds up to the whole answer, those of the prompt first', async () => {
+    for (const max_tokens of [0, 4]) {
+      const asked = { ...request, max_tokens, echo: true, logprobs: 1 };
+      const whole = await choicesOf(asked);
+      const parts = await streamed(asked);
+      for (const { index, text, logprobs } of whole) {
+        const own = parts.filter((part) => part.index === index);
+        expect(own.map((part) => part.text).join('')).toBe(text);
+        const told = own.flatMap((part) => (part.logprobs ? [part.logprobs] : []));
+        for (const key of ['tokens', 'text_offset', 'token_logprobs', 'top_logprobs'] as const) {
+          expect(told.flatMap((each): unknown[] => each[key])).toEqual(logprobs![key]);
+        }
+        expect(told[0]!.token_logprobs[0]).toBeNull();
+      }
+    }
+  });
+
   it('an answer that a stop text ended still reports what was suppressed', async () => {
     const suppress = [{ text: 'zzz', coefficient: 0.5 }];
     const choices = await choicesOf({ ...request, n: 1, stop: ['e', 'a', 'o'], suppress });
@@ -78,11 +96,12 @@ describe('what cannot be done is said with a status, in a stream too', () => {
   it.each([
     [{ n: 4 }, 'n must be at most 3, got 4'],
     [{ prompt: ['a', 'b', 'c', 'd', 'e'] }, 'a request may have 4 prompts, got 5'],
-    [{ use_beam_search: true }, 'use_beam_search is not supported'],
+    [{ use_beam_search: true, best_of: 4 }, 'beams must have at most 3 rows, got 4'],
+    [{ use_beam_search: true, n: 3, best_of: 2 }, 'best_of must be at least n (3)'],
+    [{ length_penalty: 2 }, 'length_penalty must be 1 without use_beam_search'],
     [{ response_format: { type: 'json_object' } }, 'response_format is not supported'],
     [{ guided_regex: 'a*' }, 'guided_regex is not supported'],
     [{ suffix: 'x' }, 'suffix is not supported'],
-    [{ echo: true, logprobs: 1, stream: true }, 'stream must be false where echo'],
     [{ logit_bias: { x: 1 } }, 'logit_bias must be'],
     [{ suppress: [{ text: '' }] }, 'suppress[0].text must be'],
   ])('%j', async (more, message) => {

@@ -1,6 +1,12 @@
 /** What the HTTP process and the engine process say to each other, as JSON over their IPC channel. */
 import type { FettleConfig } from '../config/index.ts';
-import type { SamplingSettings, Suppression, SuppressionReport, TokenLogprobs } from '../generate/index.ts';
+import type {
+  BeamSettings,
+  SamplingSettings,
+  Suppression,
+  SuppressionReport,
+  TokenLogprobs,
+} from '../generate/index.ts';
 
 /** A token bias as pairs: JSON has no maps. */
 export type SentSampling = Omit<SamplingSettings, 'tokenBias'> & {
@@ -25,6 +31,8 @@ export interface EngineJob {
   /** Name of a loaded adapter. */
   readonly adapter?: string;
   readonly suppress: readonly Suppression[];
+  /** Beam search, and the texts that end its answers. */
+  readonly beams?: BeamSettings & { readonly stopTexts: readonly string[] };
 }
 
 export type ToEngine =

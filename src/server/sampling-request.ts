@@ -1,6 +1,6 @@
 /** The fields that completions and chat share: how tokens are chosen, what ends an answer. What is left out comes from the configuration. */
 import type { FettleConfig } from '../config/index.ts';
-import { type Suppression, suppressionsOf } from '../generate/index.ts';
+import { beamRows, type BeamSettings, beamsOf, type Suppression, suppressionsOf } from '../generate/index.ts';
 import { badField } from './api-error.ts';
 import type { SentSampling } from './protocol.ts';
 import type { RequestFields } from './request-fields.ts';
@@ -19,6 +19,10 @@ export const maxTopLogprobs = 20;
 export interface AnswerSettings {
   readonly sampling: SentSampling;
   readonly answers: number;
+  /** Beam search in place of answers of their own. */
+  readonly beams: BeamSettings | undefined;
+  /** Rows that are computed at once. */
+  readonly rows: number;
   readonly stopTexts: readonly string[];
   readonly stopIds: readonly number[];
   readonly ignoresEnd: boolean;
@@ -29,9 +33,9 @@ export interface AnswerSettings {
   readonly streamsUsage: boolean;
 }
 
-function readBias(fields: RequestFields, vocabularySize: number): [number, number][] {
+function readBias(fields: RequestFields, config: FettleConfig, vocabularySize: number): [number, number][] {
   const bias = fields.object('logit_bias');
-  if (!bias) return [];
+  if (!bias) return Object.entries(config.logit_bias).map(([id, value]) => [Number(id), value]);
   const entries = Object.entries(bias.body);
   if (entries.length > maxBiases) throw badField('logit_bias', `of at most ${maxBiases} tokens`, entries.length);
   return entries.map(([key, value]) => {
@@ -43,6 +47,29 @@ function readBias(fields: RequestFields, vocabularySize: number): [number, numbe
       throw badField(bias.name(key), 'a number from -100 to 100', value);
     return [id, value];
   });
+}
+
+/** As vLLM: `use_beam_search`, with `n` or `best_of` beams and `length_penalty`. Undefined: answers of their own. */
+function readBeams(fields: RequestFields, config: FettleConfig, answers: number): BeamSettings | undefined {
+  const ofConfig = beamsOf(config);
+  const best = fields.integer('best_of', 1, maxAnswers);
+  const uses = fields.boolean('use_beam_search') ?? ofConfig !== undefined;
+  if (!uses) {
+    if (best !== undefined && best !== answers) throw badField('best_of', `equal to n (${answers})`, best);
+    const penalty = fields.number('length_penalty', -100, 100);
+    if (penalty !== undefined && penalty !== 1) throw badField('length_penalty', '1 without use_beam_search', penalty);
+    return undefined;
+  }
+  if (best !== undefined && best < answers) throw badField('best_of', `at least n (${answers})`, best);
+  const beams = best ?? Math.max(answers, ofConfig?.beams ?? 1);
+  const earlyStopping = fields.value('early_stopping') === 'never' ? 'never' : fields.boolean('early_stopping');
+  // one beam is greedy search
+  if (beams === 1) return undefined;
+  return {
+    beams,
+    lengthPenalty: fields.number('length_penalty', -100, 100) ?? config.length_penalty,
+    earlyStopping: earlyStopping ?? config.early_stopping,
+  };
 }
 
 function readSuppress(fields: RequestFields): Suppression[] {
@@ -72,7 +99,9 @@ export function readAnswerSettings(
   vocabularySize: number,
 ): AnswerSettings {
   refuseUnsupported(fields);
-  const temperature = fields.number('temperature', 0, 100) ?? (config.do_sample ? config.temperature : 0);
+  const asked = fields.number('temperature', 0, 100) ?? (config.do_sample ? config.temperature : 0);
+  // beam search that a request asks for draws nothing, as vLLM's
+  const temperature = fields.boolean('use_beam_search') === true ? 0 : asked;
   const sampling: SentSampling = {
     doSample: temperature > 0,
     temperature,
@@ -83,22 +112,25 @@ export function readAnswerSettings(
     frequencyPenalty: fields.number('frequency_penalty', -2, 2) ?? config.frequency_penalty,
     presencePenalty: fields.number('presence_penalty', -2, 2) ?? config.presence_penalty,
     noRepeatNgramSize: fields.integer('no_repeat_ngram_size', 0, 1e6) ?? config.no_repeat_ngram_size,
-    tokenBias: readBias(fields, vocabularySize),
+    tokenBias: readBias(fields, config, vocabularySize),
     minNewTokens: fields.integer('min_tokens', 0, 1e9) ?? config.min_new_tokens,
     seed:
       fields.integer('seed', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) ?? Math.floor(Math.random() * 2 ** 32),
   };
   const answers = fields.integer('n', 1, maxAnswers) ?? 1;
-  const best = fields.integer('best_of', 1, maxAnswers);
-  if (best !== undefined && best !== answers) throw badField('best_of', `equal to n (${answers})`, best);
+  const beams = readBeams(fields, config, answers);
+  const suppress = fields.value('suppress') === undefined ? suppressionsOf(config.suppress) : readSuppress(fields);
+  const stopTexts = fields.value('stop') === undefined ? config.stop_strings : fields.texts('stop', maxStops);
   return {
     sampling,
     answers,
-    stopTexts: fields.texts('stop', maxStops).filter((stop) => stop !== ''),
+    beams,
+    rows: beams === undefined ? answers : beamRows(beams, suppress.length > 0),
+    stopTexts: stopTexts.filter((stop) => stop !== ''),
     stopIds: fields.integers('stop_token_ids', maxBiases),
     ignoresEnd: fields.boolean('ignore_eos') ?? false,
     skipSpecialTokens: fields.boolean('skip_special_tokens') ?? config.skip_special_tokens,
-    suppress: fields.value('suppress') === undefined ? suppressionsOf(config.suppress) : readSuppress(fields),
+    suppress,
     stream: fields.boolean('stream') ?? false,
     streamsUsage: fields.object('stream_options')?.boolean('include_usage') ?? false,
   };

@@ -159,6 +159,30 @@ describe("OpenAI's client", () => {
     expect(suppressed.choices[0]).toMatchObject({ suppressed: [{ text: stop, fired: 0 }] });
   });
 
+  it('searches with beams as fettle generate does, with log-probabilities, stop texts and suppression', async () => {
+    const prompt = 'The soup';
+    const search = { model: 'demo', prompt, max_tokens: 8, n: 2, use_beam_search: true, best_of: 3 } as const;
+    const generator = await openGenerator(
+      config({ do_sample: false, num_beams: 3, num_return_sequences: 2, max_new_tokens: 8 }),
+    );
+    const expected = await generator.answers(generator.rawIds(prompt));
+    await generator.release();
+    const found = await client.completions.create({ ...search, logprobs: 1 });
+    expect(found.choices.map(({ text }) => text)).toEqual(expected.map(({ text }) => text));
+    for (const [i, { logprobs }] of found.choices.entries()) {
+      expect(logprobs!.token_logprobs).toHaveLength(expected[i]!.ids.length);
+    }
+    const stop = expected[0]!.text.slice(2, 4);
+    const stopped = await client.completions.create({ ...search, n: 1, stop });
+    expect(stopped.choices[0]!.text).not.toContain(stop);
+    const extended = { ...search, suppress: [{ text: stop, coefficient: 0 }] };
+    const suppressed = await client.completions.create(extended);
+    for (const choice of suppressed.choices) {
+      expect(choice.text).not.toContain(stop);
+      expect(choice).toMatchObject({ suppressed: [{ text: stop, fired: 0 }] });
+    }
+  });
+
   it('is told what is wrong, in its own errors', async () => {
     await expect(client.chat.completions.create({ model: 'other', messages })).rejects.toMatchObject({
       status: 404,

@@ -59,6 +59,9 @@ export type PieceListener = (
   piece: { text: string; ids: readonly number[]; logprobs: readonly TokenLogprobs[] },
 ) => void;
 
+/** Told the scores of the prompt's own tokens without the first one, before any piece, where they were asked for. */
+export type PromptListener = (logprobs: readonly TokenLogprobs[]) => void;
+
 export class Service {
   readonly config: FettleConfig;
   readonly text: TextTools;
@@ -132,12 +135,16 @@ export class Service {
    * What is known before a request is begun, so that its status can say so.
    * @throws ApiError 400 where it could never be computed, 429 where too many wait.
    */
-  requireRoom(prompts: number, answers: number): void {
+  requireRoom(prompts: number, { answers, rows }: Pick<AnswerSettings, 'answers' | 'rows'>): void {
     const { maxRows, maxWaiting } = this.limits;
-    if (answers > maxRows) {
-      throw new ApiError(400, 'invalid_request_error', `n must be at most ${maxRows}, got ${answers}`, 'n');
+    if (rows > maxRows) {
+      const text =
+        rows === answers
+          ? `n must be at most ${maxRows}, got ${answers}`
+          : `beams must have at most ${maxRows} rows, got ${rows}`;
+      throw new ApiError(400, 'invalid_request_error', text, 'n');
     }
-    const most = maxWaiting + Math.floor(maxRows / answers);
+    const most = maxWaiting + Math.floor(maxRows / rows);
     if (prompts > most) {
       throw new ApiError(400, 'invalid_request_error', `a request may have ${most} prompts, got ${prompts}`, 'prompt');
     }
@@ -159,6 +166,7 @@ export class Service {
     settings: AnswerSettings,
     signal: AbortSignal,
     onPiece?: PieceListener,
+    onPrompt?: PromptListener,
   ): Promise<PromptResult> {
     const { timeoutMs } = this.limits;
     if (this.queue.isFull) this.refuseToWait();
@@ -185,14 +193,19 @@ export class Service {
           );
         });
       const waiting: Waiting = {
-        rows: Math.max(1, settings.answers),
+        rows: settings.rows,
         start: () => {
           // not before this request's own promise is made
           handle = { abort: () => {} };
-          handle = this.run(prompt, settings, onPiece, {
-            resolve: (result) => end(() => resolve(result)),
-            reject: (error) => end(() => reject(error)),
-          });
+          handle = this.run(
+            prompt,
+            settings,
+            { onPiece, onPrompt },
+            {
+              resolve: (result) => end(() => resolve(result)),
+              reject: (error) => end(() => reject(error)),
+            },
+          );
         },
       };
       if (signal.aborted) {
@@ -209,7 +222,7 @@ export class Service {
   private run(
     prompt: Prompt,
     settings: AnswerSettings,
-    onPiece: PieceListener | undefined,
+    { onPiece, onPrompt }: { onPiece: PieceListener | undefined; onPrompt: PromptListener | undefined },
     done: { resolve(result: PromptResult): void; reject(error: Error): void },
   ): { abort(): void } {
     const { tokenizer, template } = this.text;
@@ -253,6 +266,7 @@ export class Service {
         draw,
         scoresPrompt,
         suppress: settings.suppress,
+        ...(settings.beams === undefined ? {} : { beams: { ...settings.beams, stopTexts } }),
         ...(topLogprobs === undefined ? {} : { topLogprobs }),
         ...(adapter === undefined ? {} : { adapter }),
       },
@@ -268,6 +282,7 @@ export class Service {
         },
         prompt: ({ logprobs }) => {
           promptLogprobs = logprobs;
+          onPrompt?.(logprobs);
         },
         end: ({ finishReasons, suppressed: reports }) => {
           finishReasons.forEach((reason, i) => (reasons[i] ??= reason === 'length' ? 'length' : 'stop'));

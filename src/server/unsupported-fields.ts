@@ -22,11 +22,6 @@ interface Unsupported {
 
 const constrained: Unsupported = { isHarmless: never, remedy: 'Ask for the form in the prompt' };
 const fields: Readonly<Record<string, Unsupported>> = {
-  use_beam_search: {
-    isHarmless: isOneOf(false),
-    remedy: 'fettle generate and predict search with num_beams',
-  },
-  length_penalty: { isHarmless: isOneOf(1), remedy: 'It belongs to beam search' },
   response_format: { isHarmless: isType('text'), remedy: 'Ask for the form in the prompt' },
   structured_outputs: constrained,
   guided_json: constrained,
