@@ -197,7 +197,9 @@ export interface GenerationHandle {
 
 /** Asks the engine for answers. They depend on neither the other requests nor on when they run; see NOTES.md for what holds in which number format. */
 export function generate(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
-  return request.beams === undefined ? sampleAnswers(engine, request) : searchBeams(engine, request, request.beams);
+  const room = (engine.mostTokens ?? Infinity) - request.promptIds.length;
+  const fitting = { ...request, maxNewTokens: Math.min(request.maxNewTokens, Math.max(1, room)) };
+  return request.beams === undefined ? sampleAnswers(engine, fitting) : searchBeams(engine, fitting, request.beams);
 }
 
 function searchBeams(engine: DecodingEngine, request: GenerationRequest, beams: BeamSettings): GenerationHandle {
@@ -226,8 +228,7 @@ function searchBeams(engine: DecodingEngine, request: GenerationRequest, beams: 
 }
 
 function sampleAnswers(engine: DecodingEngine, request: GenerationRequest): GenerationHandle {
-  const room = (engine.mostTokens ?? Infinity) - request.promptIds.length;
-  const strategy = new AnswersStrategy({ ...request, maxNewTokens: Math.min(request.maxNewTokens, Math.max(1, room)) });
+  const strategy = new AnswersStrategy(request);
   const handle = submit(engine, request, strategy, strategy.answers.length);
   return {
     done: handle.done.then(() => strategy.answers.map((answer) => answer.result)),

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { readParityGolden } from '../../test/support/parity-golden.ts';
 import { openTinyModel, removeTinyModel, testCompileOptions } from '../../test/support/parity-model.ts';
 import { frozenMethod } from '../tuning/index.ts';
-import { Decoder, DecodingEngine, generate, greedySampling, scoreTokens } from './index.ts';
+import { Decoder, DecodingEngine, generate, type GenerationRequest, greedySampling, scoreTokens } from './index.ts';
 
 it('an answer ends where the positions of GPT-2 end, a longer prompt is refused', async () => {
   const golden = readParityGolden('gpt2');
@@ -12,10 +12,23 @@ it('an answer ends where the positions of GPT-2 end, a longer prompt is refused'
   const decoder = await Decoder.create(opened, frozenMethod(opened.stored), new Map(), testCompileOptions);
   const engine = new DecodingEngine(decoder, { maxRows: 4 });
   const prompt = (length: number): number[] => Array.from({ length }, (_, i) => (i * 7) % 64);
-  const ask = (length: number, maxNewTokens: number) =>
-    generate(engine, { promptIds: prompt(length), maxNewTokens, stopIds: new Set(), sampling: greedySampling }).done;
+  const ask = (length: number, maxNewTokens: number, more: Partial<GenerationRequest> = {}) =>
+    generate(engine, {
+      promptIds: prompt(length),
+      maxNewTokens,
+      stopIds: new Set(),
+      sampling: greedySampling,
+      ...more,
+    }).done;
+  const beams = { beams: 2, lengthPenalty: 1, earlyStopping: false };
   try {
-    const [near, full, beyond] = await Promise.allSettled([ask(limit - 3, 50), ask(limit, 50), ask(limit + 1, 1)]);
+    const [near, searched, full, beyond] = await Promise.allSettled([
+      ask(limit - 3, 50),
+      ask(limit - 3, 50, { beams }),
+      ask(limit, 50),
+      ask(limit + 1, 1),
+    ]);
+    expect(searched).toMatchObject({ status: 'fulfilled', value: [{ finishReason: 'length', ids: { length: 4 } }] });
     expect(near).toMatchObject({ status: 'fulfilled', value: [{ finishReason: 'length', ids: { length: 4 } }] });
     expect(full).toMatchObject({ status: 'fulfilled', value: [{ finishReason: 'length', ids: { length: 1 } }] });
     expect(String((beyond as PromiseRejectedResult).reason)).toMatch(
