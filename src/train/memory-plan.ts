@@ -112,10 +112,10 @@ function segmentGraphs(
         (sum, { shape }) => sum + 4 * shape.slice(1).reduce<number>((product, size) => product * Number(size), 1),
         0,
       );
-    // x, y or their gradients, what goes into attention and comes out of it, and their gradients
-    const between = stages ? 2 * bytes(stages.mixed) + 2 * bytes(stages.given) : 0;
+    // what goes into attention and comes out of it, and the gradient of the latter; of the former too where that is computed
+    const between = stages ? bytes(stages.mixed) + 2 * bytes(stages.given) : 0;
     segments.push({ graphs, kind: stages ? 'stage' : 'segment', between });
-    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between });
+    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between: between + bytes(stages.mixed) });
     if (!isShared) return;
     for (const graph of graphs) {
       const nodes = Object.values(graph);
@@ -221,6 +221,7 @@ function segmentRuns(
   const bindings = bindingsOf(model, batch);
   return segments!.flatMap(({ graphs, kind, between }) =>
     graphs.map((outputs): PlannedRun => {
+      // the gradients at both ends, and one result in a program and out of it
       const shared = { outputs, held: kept + 3 * border + masks / layers };
       switch (kind) {
         case 'segment':
@@ -231,14 +232,14 @@ function segmentRuns(
           return { ...shared, held: shared.held + share * (masks + gradients), bindings };
         }
         case 'mixing':
-          return { ...shared, held: shared.held + between * batch.tokens, bindings };
+          return { ...shared, held: shared.held - border + between * batch.tokens, bindings };
         case 'head stretch':
           return { ...shared, bindings: { ...bindings, R: Math.min(bindings['R']!, headRows(outputs, form)) } };
         case 'stage': {
           const tokens = Math.ceil(batch.tokens / parts);
           return {
             outputs,
-            held: shared.held + between * batch.tokens,
+            held: shared.held - border + between * batch.tokens,
             bindings: { ...bindings, N: tokens },
           };
         }

@@ -39,7 +39,7 @@ const peak = (memoryLimit: number, rows: number, longest: number, more: FettleOp
 it('takes the coarsest form that fits, and finer ones as the limit falls', () => {
   const batch = fullBatch(4, 2048, 1);
   const seen: string[] = [];
-  for (let limit = 4e9; limit > 1e8; limit *= 0.93) {
+  for (let limit = 4e9; limit > 1e8; limit *= 0.97) {
     const plan = planMemory(configOf({ memoryLimit: Math.round(limit) }), setup, batch);
     if (plan.peak > limit) break;
     const { step_plan: step, output_layer: output, layer_inputs: inputs } = describeForm(plan.form);
