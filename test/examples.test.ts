@@ -8,7 +8,18 @@ import { readConfig } from '../src/index.ts';
 const root = join(import.meta.dirname, '..');
 const examples = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.yaml'));
 
+/** Configurations of the whole recipes, each in a folder of its own; a template is none. */
+const recipes = readdirSync(join(root, 'examples'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .flatMap(({ name }) => readdirSync(join(root, 'examples', name)).map((file) => `${name}/${file}`))
+  .filter((file) => file.endsWith('.yaml') && !file.endsWith('/template.yaml'));
+
 describe('examples', () => {
+  it.each(recipes)('%s is a configuration without notices that its README names', async (file) => {
+    expect(readConfig(join(root, 'examples', file)).notices).toEqual([]);
+    const text = await readFile(join(root, 'examples', file, '../README.md'), 'utf8');
+    expect(text).toContain(`examples/${file}`);
+  });
   it.each(examples)('%s is a configuration without notices and starts from what is shipped', (name) => {
     const { config, notices } = readConfig(join(root, 'examples', name));
     expect(notices).toEqual([]);

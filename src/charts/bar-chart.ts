@@ -65,7 +65,7 @@ export function barChart(spec: BarChartSpec): string {
   const area: Area = {
     left,
     top: head.height,
-    right: look.width - look.padding - 10 * look.unit,
+    right: lying && !spec.stacked ? lyingRight(look, spec, ticks, left) : rightEdge(look),
     bottom: look.height - bottomRoom(look, lying ? spec.valueLabel : spec.categoryLabel),
   };
   const body = [...head.elements];
@@ -130,6 +130,26 @@ function lyingLeft(look: Look, spec: BarChartSpec): number {
   const widest = Math.max(0, ...spec.categories.map((name) => textWidth(name, look.tick)));
   const named = spec.categoryLabel ? look.label + 14 * look.unit : 0;
   return look.padding + named + Math.min(widest, look.width * 0.35) + 10 * look.unit;
+}
+
+function rightEdge(look: Look): number {
+  return look.width - look.padding - 10 * look.unit;
+}
+
+/** Where lying bars must end for the values behind them to have room. */
+function lyingRight(look: Look, spec: BarChartSpec, ticks: Ticks, left: number): number {
+  const share = scale(ticks, 0, 1);
+  let right = rightEdge(look);
+  for (const { values, intervals } of spec.series) {
+    for (const [c, value] of values.entries()) {
+      const words = valueText(spec, value);
+      const end = share(intervals?.[c]?.[1] ?? value);
+      if (words === undefined || value < 0 || end <= 0) continue;
+      const beyond = valueGap * look.unit + textWidth(words, valueSize(look));
+      right = Math.min(right, left + (look.width - look.padding - beyond - left) / end);
+    }
+  }
+  return right;
 }
 
 function lyingNames(look: Look, spec: BarChartSpec, area: Area): string[] {
@@ -203,6 +223,15 @@ function whisker(look: Look, lying: boolean, ends: readonly number[], middle: nu
   ];
 }
 
+/** Between the end of a bar and its value. */
+const valueGap = 6;
+
+const valueSize = (look: Look): number => look.tick * 0.93;
+
+function valueText(spec: BarChartSpec, value: number): string | undefined {
+  return spec.format === null ? undefined : (spec.format ?? formatValue)(value);
+}
+
 /** The value inside its part of a stacked bar, or beyond the end of a free one; left out where it would not fit. */
 function valueWords(
   look: Look,
@@ -214,9 +243,9 @@ function valueWords(
   thickness: number,
   colour: string,
 ): string[] {
-  if (spec.format === null || (spec.stacked && value === 0)) return [];
-  const words = (spec.format ?? formatValue)(value);
-  const size = look.tick * 0.93;
+  const words = valueText(spec, value);
+  if (words === undefined || (spec.stacked && value === 0)) return [];
+  const size = valueSize(look);
   const width = textWidth(words, size);
   const middle = across + thickness / 2;
   const room = spec.stacked ? Math.abs(to - from) : Number.POSITIVE_INFINITY;
@@ -226,7 +255,7 @@ function valueWords(
     const style = { size, anchor: 'middle', colour: textOn(colour) } as const;
     return [lying ? text(at, middle + size * 0.35, words, style) : text(middle, at + size * 0.35, words, style)];
   }
-  const gap = 6 * look.unit;
+  const gap = valueGap * look.unit;
   if (lying) {
     const anchor = value < 0 ? 'end' : 'start';
     return [text(to + (value < 0 ? -gap : gap), middle + size * 0.35, words, { size, anchor })];

@@ -191,6 +191,26 @@ describe('barChart', () => {
     const bars = [...svg.matchAll(/<rect x="([\d.]+)"[^>]*class="bar"/g)].map((m) => m[1]);
     expect(new Set(bars).size).toBe(1);
   });
+  it('leaves room for the values behind lying bars that reach the end', () => {
+    const svg = barChart({
+      categories: ['a', 'b'],
+      direction: 'lying',
+      series: [
+        {
+          label: 'n',
+          values: [2.805, 1.5],
+          intervals: [
+            [2.6, 3],
+            [1.4, 1.6],
+          ],
+        },
+      ],
+    });
+    const [, width] = /<svg[^>]* width="([\d.]+)"/.exec(svg)!;
+    const [, x] = /<text x="([\d.]+)"[^>]*>2\.805</.exec(svg)!;
+    const [, size] = /<text [^>]*font-size="([\d.]+)"[^>]*>2\.805</.exec(svg)!;
+    expect(Number(x) + textWidth('2.805', Number(size))).toBeLessThanOrEqual(Number(width));
+  });
   it('refuses what does not fit', () => {
     expect(() => barChart({ categories: ['a'], series: [{ label: 's', values: [1, 2] }] })).toThrow(
       'barChart: series "s": values must be one for each of 1 categories, got 2',
