@@ -17,6 +17,9 @@ function allocatorSettings(hugePages: boolean): Readonly<Record<string, string>>
     ...(hugePages ? { 'glibc.malloc.hugetlb': '1' } : {}),
     'glibc.malloc.trim_threshold': '17179869184',
     'glibc.malloc.arena_max': '1',
+    // freed small blocks that a thread keeps for itself never join their neighbours: they split holes for good, and memory grows
+    // from step to step
+    'glibc.malloc.tcache_count': '0',
   };
 }
 
