@@ -69,7 +69,7 @@ export function lowerGroupedMatmul(
     let matrix = parts[0]!;
     if (weight.dtype !== 'float32') {
       // as in the lowering of casts: a shape known only at run time keeps the expansion from being folded
-      if (weight.op === 'weight' && !writer.expandsWeights) {
+      if (!writer.expandsWeights) {
         matrix = writer.withoutRank(matrix, weight.shape as readonly number[]);
       }
       matrix = writer.emit('Cast', [matrix], { to: BigInt(dataTypeCodes.float32) });

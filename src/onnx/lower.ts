@@ -11,7 +11,7 @@ export type WeightBytes = OnnxInitializer['data'];
 export interface LoweredGraph {
   /** Encodes the ModelProto, with weights found by `locate`. */
   readonly encode: (locate: (weightName: string) => WeightBytes) => Uint8Array;
-  /** Names, dtypes and shapes of what must be given at each run, apart from `barriers`. */
+  /** Names, dtypes (bfloat16 as uint16) and shapes of what must be given at each run, apart from `barriers`. */
   readonly inputs: readonly { readonly name: string; readonly dtype: DType; readonly shape: Shape }[];
   /** int64 vectors that must be given too: each holds just its own shape numbers. */
   readonly barriers: ReadonlyMap<string, readonly number[]>;
@@ -37,8 +37,10 @@ export function lowerGraph(
   for (const node of nodes) {
     if (node.op === 'input') {
       const { name } = (node as Node<'input'>).attributes;
-      inputs.set(name, { name, dtype: node.dtype, shape: node.shape });
-      writer.bind(node, name);
+      const isBits = node.dtype === 'bfloat16';
+      inputs.set(name, { name, dtype: isBits ? 'uint16' : node.dtype, shape: node.shape });
+      if (isBits) writer.bindBits(node, name);
+      else writer.bind(node, name);
     } else if (node.op === 'weight') {
       weights.set((node as Node<'weight'>).attributes.name, node as Node<'weight'>);
     }

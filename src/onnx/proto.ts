@@ -60,6 +60,8 @@ export interface OnnxGraph {
 }
 
 const opsetVersion = 21;
+/** The first version with BitCast. */
+const bitCastOpsetVersion = 26;
 const irVersion = 10;
 
 /** The bytes of a ModelProto. */
@@ -69,7 +71,7 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
   writer.tag(2, WireType.LengthDelimited).string('fettle');
   message(writer, 7, () => writeGraph(writer, graph));
   for (const [domain, version] of [
-    ['', opsetVersion],
+    ['', graph.nodes.some(({ opType }) => opType === 'BitCast') ? bitCastOpsetVersion : opsetVersion],
     ['com.microsoft', 1],
   ] as const) {
     message(writer, 8, () => {

@@ -1,6 +1,13 @@
 /** Collects the ONNX nodes of one graph: names, constants, shape tensors. Knows nothing of single operations. */
 import { type Node, type Shape } from '../graph/index.ts';
-import type { AttributeValue, OnnxGraph, OnnxInitializer, OnnxNode, OnnxValue } from './proto.ts';
+import {
+  type AttributeValue,
+  dataTypeCodes,
+  type OnnxGraph,
+  type OnnxInitializer,
+  type OnnxNode,
+  type OnnxValue,
+} from './proto.ts';
 
 /** Which set of operators the nodes may use. */
 export type Provider = 'cpu' | 'webgpu';
@@ -16,6 +23,7 @@ export class GraphWriter {
   /** Where new nodes go: the graph's own list, or that of the body being written. */
   private target = this.nodes;
   private readonly names = new Map<Node, string>();
+  private readonly bits = new Map<Node, string>();
   private readonly constants = new Map<string, string>();
   private readonly dimensions = new Map<string, { tensor: string; axis: number; name?: string }>();
   private readonly shared = new Map<string, unknown>();
@@ -28,6 +36,9 @@ export class GraphWriter {
 
   /** The name of the value that `node` was lowered to. */
   name(node: Node): string {
+    const bits = this.bits.get(node);
+    // anew for each use, so that no copy of it waits for the next one
+    if (bits !== undefined) return this.emit('BitCast', [bits], { to: BigInt(dataTypeCodes[node.dtype]) });
     const name = this.names.get(node);
     if (name === undefined) throw new Error(`node ${node.op} is used before it is lowered`);
     return name;
@@ -39,6 +50,11 @@ export class GraphWriter {
     node.shape.forEach((dim, axis) => {
       if (typeof dim === 'string' && !this.dimensions.has(dim)) this.dimensions.set(dim, { tensor: name, axis });
     });
+  }
+
+  /** Records a value whose bits are given as another type of the same size, since the runtime takes no input of its own type. */
+  bindBits(node: Node, name: string): void {
+    this.bits.set(node, name);
   }
 
   /** Adds a node of one result and gives the result's name. */

@@ -146,8 +146,10 @@ function externalBytes(source: WeightLocation | Uint8Array): WeightBytes {
   return { location: source.file.slice(filesystemRoot.length), offset: source.offset, length: source.length };
 }
 
-function toTensor(value: TensorValue): Tensor {
-  return new Tensor(value.dtype as 'float32', value.data as Float32Array, value.shape);
+function toTensor({ dtype, data, shape }: TensorValue): Tensor {
+  // the runtime's JavaScript has no bfloat16: programs take the bits (see onnx/)
+  const type = dtype === 'bfloat16' ? 'uint16' : dtype;
+  return new Tensor(type as 'float32', data as Float32Array, shape);
 }
 
 function firstLine(error: unknown): string {

@@ -46,10 +46,11 @@ export function numberGraph(outputs: Readonly<Record<string, g.Node>>): Numbered
   return { signature: g.printGraph(numbered), outputs: numbered, inputs, weights, results };
 }
 
-/** What weights of each dtype are read into; others onnxruntime does not take as inputs. */
+/** What weights of each dtype are read into; others are not given to programs as inputs. */
 const arrays: Partial<Record<g.DType, new (memory: ArrayBuffer, offset: number, length: number) => TensorData>> = {
   float32: Float32Array,
   float16: Uint16Array,
+  bfloat16: Uint16Array,
   uint16: Uint16Array,
   uint8: Uint8Array,
   int8: Int8Array,
