@@ -5,7 +5,7 @@ import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import { layerStages } from './layer-stages.ts';
 import { type AttentionForm, attentionForm } from './loss-graph.ts';
-import type { PlanForm, SegmentedForm } from './plan-form.ts';
+import { keepsAttended, type PlanForm, type SegmentedForm } from './plan-form.ts';
 import { type Outputs, type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
 import { takesReadWeights } from './shared-program.ts';
 import { wholeOutputs } from './whole-plan.ts';
@@ -74,7 +74,7 @@ function graphsOf(model: Model, method: TuningMethod, form: PlanForm, attention:
     kind,
     attention,
     'layersPerSegment' in rest
-      ? [rest.layersPerSegment, rest.tailLayers, rest.tokensAtOnce !== undefined, rest.headBytes]
+      ? [rest.layersPerSegment, rest.tailLayers, rest.tokensAtOnce !== undefined, rest.headBytes, keepsAttended(rest)]
       : [],
   ]);
   let graphs = forms.get(key);
@@ -113,9 +113,10 @@ function segmentGraphs(
         0,
       );
     // what goes into attention and comes out of it, and the gradient of the latter; of the former too where that is computed
-    const between = stages ? bytes(stages.mixed) + 2 * bytes(stages.given) : 0;
+    const [mixed, given] = stages ? [bytes(stages.mixed), bytes(stages.given)] : [0, 0];
+    const between = 2 * given + (keepsAttended(form) ? 0 : mixed);
     segments.push({ graphs, kind: stages ? 'stage' : 'segment', between });
-    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between: between + bytes(stages.mixed) });
+    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between: 2 * given + 2 * mixed });
     if (!isShared) return;
     for (const graph of graphs) {
       const nodes = Object.values(graph);

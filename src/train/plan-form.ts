@@ -33,6 +33,11 @@ export interface SegmentedForm {
 
 export type PlanForm = WholeForm | SegmentedForm;
 
+/** Whether what attention gives in cut layers waits for the backward pass too, which need not compute it again: a file has room. */
+export function keepsAttended({ keptIn }: Pick<SegmentedForm, 'keptIn'>): boolean {
+  return keptIn === 'disk';
+}
+
 /** What a form says of itself in plans. */
 export interface FormDescription {
   readonly step_plan: 'whole' | 'segmented';

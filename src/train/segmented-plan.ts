@@ -11,7 +11,7 @@ import { HeadRunner, locateStretches } from './head-runner.ts';
 import { keepInputs } from './kept-inputs.ts';
 import { layerStages } from './layer-stages.ts';
 import type { LossGraphOptions } from './loss-graph.ts';
-import type { SegmentedForm } from './plan-form.ts';
+import { keepsAttended, type SegmentedForm } from './plan-form.ts';
 import { SegmentPrograms } from './segment-programs.ts';
 import { type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
 import { type LayerRunner, type PassContext, stagedLayer, wholeSegment } from './staged-layer.ts';
@@ -39,7 +39,7 @@ export function segmentedPlan(
     const layers = bodies.slice(0, -1).map((body): LayerRunner => {
       const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
       return stages
-        ? stagedLayer(programs, stages, form.tokensAtOnce!)
+        ? stagedLayer(programs, stages, form.tokensAtOnce!, keepsAttended(form))
         : wholeSegment(programs, segmentOf(body, false, method));
     });
     const head = chunks
@@ -57,8 +57,15 @@ export function segmentedPlan(
       const runs =
         layers.reduce((sum, { runs: { forward, backward } }) => sum + forward + backward, 0) + head.runs.backward;
       let done = 0;
-      const context: PassContext = { feeds, feedsFor, collect, onRun: () => onProgress?.(++done / runs) };
       const kept = keepInputs(form.keptIn ?? 'memory');
+      const context: PassContext = {
+        feeds,
+        feedsFor,
+        collect,
+        onRun: () => onProgress?.(++done / runs),
+        // one pile: what a layer's attention gave lies on its input
+        attended: keepsAttended(form) ? kept : undefined,
+      };
       try {
         let x: TensorValue | undefined;
         for (const layer of layers) {

@@ -1,5 +1,6 @@
 /** Runs layers, whole or cut around their attention with a few tokens at a time. */
 import type { TensorValue } from '../runtime/index.ts';
+import type { KeptInputs } from './kept-inputs.ts';
 import { type LayerStages, type Stage, stageNames } from './layer-stages.ts';
 import type { SegmentGraph, SegmentPrograms } from './segment-programs.ts';
 import { borderNames, type Segment } from './segments.ts';
@@ -15,6 +16,8 @@ export interface PassContext {
   readonly collect: Collect;
   /** Called after each program. */
   readonly onRun: () => void;
+  /** Where what attention gave waits for the backward pass; left out: it is computed again there. */
+  readonly attended?: KeptInputs | undefined;
 }
 
 /** One stretch between two cuts. */
@@ -60,8 +63,16 @@ export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept
   };
 }
 
-/** A layer whose parts before and behind its attention run on at most `tokensAtOnce` tokens at a time. */
-export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, tokensAtOnce: number): LayerRunner {
+/**
+ * A layer whose parts before and behind its attention run on at most `tokensAtOnce` tokens at a time.
+ * @param keepsAttended whether training passes bring a pile for what attention gives.
+ */
+export function stagedLayer(
+  programs: SegmentPrograms,
+  stages: LayerStages,
+  tokensAtOnce: number,
+  keepsAttended: boolean,
+): LayerRunner {
   const prepare = ({ forward, backward }: Stage) => ({
     forward: programs.prepare(forward),
     backward: backward && programs.prepare(backward),
@@ -102,38 +113,47 @@ export function stagedLayer(programs: SegmentPrograms, stages: LayerStages, toke
     return results;
   };
 
+  const given = stages.given.map((_, i) => stageNames.given(i));
+  // backward through all parts, or only through what stands behind attention; before it, what attention gave
+  const parts = before.backward ? 4 : 1;
   return {
-    runs: { forward: 3, backward: before.backward ? 5 : behind.backward ? 3 : 0 },
+    runs: { forward: 3, backward: behind.backward ? parts + (keepsAttended ? 0 : before.backward ? 1 : 2) : 0 },
     forward: async (x, context) => {
-      const given = { [borderNames.input]: x! };
-      const mixed = await inStretches(before.forward, given, context);
+      const own = { [borderNames.input]: x! };
+      const mixed = await inStretches(before.forward, own, context);
       const attended = await atOnce(mixing.forward, mixed, context);
-      const results = await inStretches(behind.forward, { ...given, ...attended }, context);
+      if (behind.backward) for (const name of given) context.attended?.put(attended[name]!);
+      forget(mixed);
+      const results = await inStretches(behind.forward, { ...own, ...attended }, context);
       return results[borderNames.output]!;
     },
     backward: async (x, arriving, context) => {
       if (!behind.backward) return undefined;
-      const given = { [borderNames.input]: x! };
-      const mixed = await inStretches(before.forward, given, context);
-      const attended = await atOnce(mixing.forward, mixed, context);
+      const own = { [borderNames.input]: x! };
+      let mixed: Values | undefined;
+      const mix = async (): Promise<Values> => (mixed ??= await inStretches(before.forward, own, context));
+      const kept = context.attended;
+      const attended = kept
+        ? Object.fromEntries(given.toReversed().map((name) => [name, kept.take()]))
+        : await atOnce(mixing.forward, await mix(), context);
       const upper = await inStretches(
         behind.backward,
-        { ...given, ...attended, [borderNames.arriving]: arriving! },
+        { ...own, ...attended, [borderNames.arriving]: arriving! },
         context,
       );
       const { [borderNames.leaving]: past, ...gradients } = upper;
       if (!before.backward) return past;
-      const middle = await atOnce(mixing.backward!, { ...mixed, ...attended, ...gradients }, context);
+      const middle = await atOnce(mixing.backward!, { ...(await mix()), ...attended, ...gradients }, context);
       const inner: Values = {};
       stages.mixed.forEach((_, i) => {
         const name = stageNames.gradientOf(stageNames.mixed(i));
         if (middle[name]) inner[name] = middle[name];
       });
       collectAll(middle, Object.keys(inner), context);
-      for (const values of [mixed, attended, upper, gradients, middle]) forget(values);
+      for (const values of [await mix(), attended, upper, gradients, middle]) forget(values);
       const lower = await inStretches(
         before.backward,
-        { ...given, ...inner, ...(past ? { [borderNames.arriving]: past } : {}) },
+        { ...own, ...inner, ...(past ? { [borderNames.arriving]: past } : {}) },
         context,
       );
       return lower[borderNames.leaving];
