@@ -330,12 +330,11 @@ export class Decoder {
       feeds[decodeNames.cacheValues(layer)] = values;
     }
     const results = await this.program.run(feeds);
+    const entries = results[decodeNames.newEntries]!.data as Float32Array;
     for (let layer = 0; layer < model.layerCount; layer++) {
-      const keys = results[decodeNames.newKeys(layer)]!.data as Float32Array;
-      const values = results[decodeNames.newValues(layer)]!.data as Float32Array;
-      let from = 0;
+      let from = layer * ids.length;
       counts.forEach((count, b) => {
-        this.cache.write(layer, first + b, lengths[b]!, keys, values, from, count);
+        this.cache.write(layer, first + b, lengths[b]!, entries, from, count);
         from += count;
       });
     }

@@ -59,22 +59,20 @@ export class KeyValueCache {
     };
   }
 
-  /** Writes new tokens of a row from place `start` on: those of `keys` and `values` f32[_, K, E] from token `from` on. */
-  write(
-    layer: number,
-    row: number,
-    start: number,
-    keys: Float32Array,
-    values: Float32Array,
-    from: number,
-    count: number,
-  ): void {
+  /**
+   * Writes new tokens of a row from place `start` on: those of `entries` f32[_, 2 x K x E], each token's keys and then its
+   * values, from token `from` on.
+   */
+  write(layer: number, row: number, start: number, entries: Float32Array, from: number, count: number): void {
+    const { groups, size } = this;
+    const keys = this.keys[layer]!;
+    const values = this.values[layer]!;
     for (let t = 0; t < count; t++) {
-      for (let k = 0; k < this.groups; k++) {
-        const source = ((from + t) * this.groups + k) * this.size;
-        const target = ((row * this.groups + k) * this.room + start + t) * this.size;
-        this.keys[layer]!.set(keys.subarray(source, source + this.size), target);
-        this.values[layer]!.set(values.subarray(source, source + this.size), target);
+      for (let k = 0; k < groups; k++) {
+        const source = (2 * (from + t) * groups + k) * size;
+        const target = ((row * groups + k) * this.room + start + t) * size;
+        keys.set(entries.subarray(source, source + size), target);
+        values.set(entries.subarray(source + groups * size, source + (groups + 1) * size), target);
       }
     }
   }

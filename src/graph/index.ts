@@ -2,6 +2,7 @@ export { bytesPerElement, type DType } from './dtype.ts';
 export { type Dim, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 export { type Node, type OpAttributes, type OpName, reachableNodes } from './node.ts';
 export { gradientOf, operations, rebuild } from './operations.ts';
+export { joinSiblings } from './siblings.ts';
 export { cutNodes, substitute } from './transform.ts';
 export { formatNode, printGraph } from './print.ts';
 export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts';

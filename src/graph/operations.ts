@@ -285,7 +285,7 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
   },
 
   // decoding only
-  jointSoftmax: { build: ([a, b], { part }) => ops.jointSoftmax(a!, b!, part), gradient: null },
+  jointSoftmax: { build: ([a, b, bias], { part }) => ops.jointSoftmax(a!, b!, bias!, part), gradient: null },
   softmax: unary(ops.softmax, (_x, y, dy) => mul(y, sub(dy, ops.reduceSum(mul(dy, y), [-1])))),
   rmsNorm: {
     build: ([x, gain], { epsilon }) => ops.rmsNorm(x!, gain!, epsilon),

@@ -1,5 +1,6 @@
 /** A graph as an ONNX model. */
-import { type DType, type Node, type OpName, reachableNodes, sameShape, type Shape } from '../graph/index.ts';
+import { type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
+import { accumulatedProducts, normsOfSums, splitsOf, withoutReshapeChains } from './joint-nodes.ts';
 import { type Lowering, lowerings, lowerProduct } from './lowering.ts';
 import { encodeModel, type OnnxInitializer, type OnnxNode, type OnnxValue } from './proto.ts';
 import { GraphWriter, type Provider } from './writer.ts';
@@ -46,9 +47,23 @@ export function lowerGraph(
     }
   }
   const accumulated = accumulatedProducts(nodes, Object.values(outputs));
-  const absorbed = new Set(accumulated.values());
+  // where runs are many and short every node counts; in training a split would keep all parts alive as long as one
+  const isShort = expandsWeights && provider === 'cpu';
+  const sums = isShort ? normsOfSums(nodes, accumulated) : new Map<Node, Node<'add'>>();
+  const splits = isShort ? splitsOf(nodes) : new Map<Node, readonly Node<'slice'>[]>();
+  const absorbed = new Set<Node>([...accumulated.values(), ...sums.values()]);
   for (const node of nodes) {
-    if (node.op === 'input' || absorbed.has(node as Node<'matmul'>)) continue;
+    if (node.op === 'input' || absorbed.has(node)) continue;
+    const parts = splits.get(node);
+    if (parts) {
+      if (parts.every((part) => part.id >= node.id)) lowerSplit(parts, writer);
+      continue;
+    }
+    const sum = sums.get(node);
+    if (sum) {
+      lowerNormOfSum(node as Node<'rmsNorm'>, sum, writer);
+      continue;
+    }
     const product = accumulated.get(node);
     if (product) {
       const other = node.inputs.find((input) => input !== product)!;
@@ -67,7 +82,8 @@ export function lowerGraph(
     writer.bind(node, lowerNode(node, writer, inputNames));
   }
   const results: OnnxValue[] = Object.entries(outputs).map(([name, node]) => ({ name, dtype: node.dtype }));
-  const ordered = orderResults(writer, outputs);
+  const resultsLast = orderResults(writer, outputs);
+  const ordered = isShort ? withoutReshapeChains(resultsLast, (value) => Object.hasOwn(outputs, value)) : resultsLast;
   const values = [...inputs.values(), ...writer.barrierValues()].map(({ name, dtype, shape }) => ({
     name,
     dtype,
@@ -98,23 +114,30 @@ export function lowerGraph(
   };
 }
 
-/**
- * Sums whose one term is a matrix product that nobody else needs: the product then adds to the other term by itself,
- * which saves a tensor and a pass. Of two such terms the younger is taken, an adapter's rather than the frozen layer's.
- */
-function accumulatedProducts(nodes: readonly Node[], outputs: readonly Node[]): Map<Node, Node<'matmul'>> {
-  const uses = new Map<Node, number>();
-  for (const node of [...nodes.flatMap(({ inputs }) => inputs), ...outputs]) uses.set(node, (uses.get(node) ?? 0) + 1);
-  const result = new Map<Node, Node<'matmul'>>();
-  for (const node of nodes) {
-    if (node.op !== 'add') continue;
-    const [a, b] = node.inputs as [Node, Node];
-    const fits = (term: Node): term is Node<'matmul'> =>
-      term.op === 'matmul' && term.shape.length === 2 && uses.get(term) === 1 && sameShape(term.shape, node.shape);
-    const candidates = [a, b].filter(fits).sort((x, y) => y.id - x.id);
-    if (candidates[0] && a !== b) result.set(node, candidates[0]);
-  }
-  return result;
+/** Slices that cover a tensor as one node. */
+function lowerSplit(parts: readonly Node<'slice'>[], writer: GraphWriter): void {
+  const [first] = parts as readonly [Node<'slice'>];
+  const { axis } = first.attributes;
+  const sizes = writer.integers(parts.map(({ attributes }) => attributes.end - attributes.start));
+  const inputs = [writer.name(first.inputs[0]!), sizes];
+  const names = writer.emitMany('Split', inputs, parts.length, { axis: BigInt(axis) });
+  parts.forEach((part, i) => writer.bind(part, names[i]!));
+}
+
+/** A sum and its norm as one node, which gives both. */
+function lowerNormOfSum(node: Node<'rmsNorm'>, sum: Node<'add'>, writer: GraphWriter): void {
+  const inputs = [...sum.inputs, node.inputs[1]!].map((input) => writer.name(input));
+  const { epsilon } = node.attributes;
+  const [normed, , , total] = writer.emitMany(
+    'SkipSimplifiedLayerNormalization',
+    inputs,
+    4,
+    { epsilon },
+    'com.microsoft',
+    [1, 2],
+  );
+  writer.bind(sum, total!);
+  writer.bind(node, normed!);
 }
 
 function lowerNode<O extends OpName>(node: Node<O>, writer: GraphWriter, inputs: readonly string[]): string {

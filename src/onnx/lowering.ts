@@ -139,10 +139,11 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     );
     return writer.emit('Gather', [writer.emit('Concat', [x!, zeroRow], { axis: 0n }), index!], { axis: 0n });
   },
-  jointSoftmax: (node, writer, [a, b]) => {
-    const parts = writer.once(`joint softmax ${a} ${b}`, () => {
-      const whole = writer.emit('Softmax', [writer.emit('Concat', [a!, b!], { axis: lastAxis })], { axis: lastAxis });
-      const widths = node.inputs.map(({ shape }) => shape.at(-1)!);
+  jointSoftmax: (node, writer, [a, b, bias]) => {
+    const parts = writer.once(`joint softmax ${a} ${b} ${bias}`, () => {
+      const joined = writer.emit('Concat', [a!, b!], { axis: lastAxis });
+      const whole = writer.emit('Softmax', [writer.emit('Add', [joined, bias!])], { axis: lastAxis });
+      const widths = node.inputs.slice(0, 2).map(({ shape }) => shape.at(-1)!);
       const sizes = writer.once(`widths ${widths.join()}`, () => writer.shapeTensor(widths));
       return writer.emitMany('Split', [whole, sizes], 2, { axis: lastAxis });
     });

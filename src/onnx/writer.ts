@@ -67,15 +67,16 @@ export class GraphWriter {
     return this.emitMany(opType, inputs, 1, attributes, domain)[0]!;
   }
 
-  /** Adds a node of `count` results. */
+  /** Adds a node of `count` results, of which those at `unwanted` places are not made and have no name. */
   emitMany(
     opType: string,
     inputs: readonly string[],
     count: number,
     attributes: Readonly<Record<string, AttributeValue>> = {},
     domain = '',
+    unwanted: readonly number[] = [],
   ): string[] {
-    const outputs = Array.from({ length: count }, () => `v${this.counter++}`);
+    const outputs = Array.from({ length: count }, (_, i) => (unwanted.includes(i) ? '' : `v${this.counter++}`));
     this.target.push({ opType, inputs, outputs, attributes, domain });
     return outputs;
   }

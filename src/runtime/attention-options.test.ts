@@ -124,7 +124,8 @@ describe.each(Object.entries(cases))('%s', (_name, options) => {
       cacheSteps: g.input('cache_steps', 'int64', ['C']),
     };
     const cache = layerCacheInputs(0, groups, size);
-    const y = await run(cachedAttention(nodes.q, nodes.k, nodes.v, cache, layout, options), {
+    const { mixed } = cachedAttention(nodes.q, nodes.k, nodes.v, cache, layout, options, new Map());
+    const y = await run(mixed, {
       ...rowFeeds(cached),
       lengths: int64([cached]),
       cache_steps: int64(Array.from({ length: room }, (_, i) => i)),

@@ -9,14 +9,14 @@ export function softmax(a: Node): Node<'softmax'> {
 }
 
 /**
- * softmax of two tensors joined along the last axis, of which one `part` is given: a f32[..., C] or b f32[..., T]. Both parts of
- * the same two are computed once.
+ * softmax of two tensors joined along the last axis and of a bias, of which one `part` is given: a f32[..., C], b f32[..., T], bias
+ * f32[..., S] with S = C + T, which broadcasts to them. Both parts of the same three are computed once.
  */
-export function jointSoftmax(a: Node, b: Node, part: 'first' | 'second'): Node<'jointSoftmax'> {
-  requireDtype('jointSoftmax', [a, b], ['float32']);
+export function jointSoftmax(a: Node, b: Node, bias: Node, part: 'first' | 'second'): Node<'jointSoftmax'> {
+  requireDtype('jointSoftmax', [a, b, bias], ['float32']);
   require(sameShape(a.shape.slice(0, -1), b.shape.slice(0, -1)), 'jointSoftmax', 'equal leading axes', () =>
     `${formatShape(a.shape)} and ${formatShape(b.shape)}`);
-  return makeNode('jointSoftmax', [a, b], { part }, 'float32', part === 'first' ? a.shape : b.shape);
+  return makeNode('jointSoftmax', [a, b, bias], { part }, 'float32', part === 'first' ? a.shape : b.shape);
 }
 
 /** x / sqrt(mean(x^2) + epsilon) * gain along the last axis: x f32[..., D], gain f32[D] (Zhang and Sennrich 2019). */

@@ -43,14 +43,33 @@ export function transpose(a: Node, permutation: readonly number[]): Node<'transp
   return makeNode('transpose', [a], { permutation }, a.dtype, shape);
 }
 
+/** Slices of one tensor that lie side by side along the axis, as one. */
+function mergeNeighbours(parts: readonly Node[], axis: number): readonly Node[] {
+  const merged: Node[] = [];
+  for (const part of parts) {
+    const before = merged.at(-1);
+    if (before?.op === 'slice' && part.op === 'slice' && before.inputs[0] === part.inputs[0]) {
+      const left = (before as Node<'slice'>).attributes;
+      const right = (part as Node<'slice'>).attributes;
+      if (left.axis === axis && right.axis === axis && left.end === right.start) {
+        merged[merged.length - 1] = slice(part.inputs[0]!, axis, left.start, right.end);
+        continue;
+      }
+    }
+    merged.push(part);
+  }
+  return merged;
+}
+
 /**
  * Tensors one after the other along an axis; all other dimensions are equal.
  * @param total the name of the result's dimension there, where a part's is symbolic.
  */
-export function concat(parts: readonly Node[], axis: number, total?: string): Node {
+export function concat(given: readonly Node[], axis: number, total?: string): Node {
+  const position = normalizeAxis('concat', axis, given[0]!.shape.length);
+  const parts = mergeNeighbours(given, position);
   const first = parts[0]!;
   if (parts.length === 1) return first;
-  const position = normalizeAxis('concat', axis, first.shape.length);
   let sum = 0;
   for (const part of parts) {
     const dim = part.shape[position];

@@ -1,0 +1,140 @@
+/**
+ * Operations on the same rows joined into one: products of x with several frozen weights become one product with the weights
+ * behind one another, and heads that turn by the same tables turn together. The same numbers in fewer and longer kernels, for
+ * runs of so few rows that the number of kernels counts. Weights are joined when the program is made, in memory of its own.
+ */
+import { type Node, reachableNodes } from './node.ts';
+import { rebuild } from './operations.ts';
+import { blockCodesMatmul, concat, matmul, reshape, rotary, slice } from './ops/index.ts';
+import type { Shape } from './shape.ts';
+
+/** Takes the place of a node, given what its inputs have become; undefined: it is built again as it was. */
+type Rule = (node: Node, current: (before: Node) => Node) => Node | undefined;
+
+function rewrite(outputs: readonly Node[], rule: Rule): Node[] {
+  const result = new Map<Node, Node>();
+  const current = (node: Node): Node => result.get(node)!;
+  for (const node of reachableNodes(outputs)) {
+    const inputs = node.inputs.map(current);
+    const changed = inputs.some((input, i) => input !== node.inputs[i]);
+    result.set(node, rule(node, current) ?? (changed ? rebuild(node, inputs) : node));
+  }
+  return outputs.map(current);
+}
+
+/** Groups of two and more by key, each member with its group. */
+function groupsOf<T extends Node>(members: readonly T[], keyOf: (member: T) => string): Map<Node, readonly T[]> {
+  const byKey = new Map<string, T[]>();
+  for (const member of members) {
+    const key = keyOf(member);
+    byKey.set(key, [...(byKey.get(key) ?? []), member]);
+  }
+  return new Map(
+    [...byKey.values()]
+      .filter(({ length }) => length > 1)
+      .flatMap((group) => group.map((member) => [member, group] as const)),
+  );
+}
+
+type Product = Node<'matmul'> | Node<'blockCodesMatmul'>;
+
+function isFrozen(node: Node): boolean {
+  return node.op === 'weight' || (node.op === 'cast' && node.inputs[0]!.op === 'weight');
+}
+
+function isFrozenProduct(node: Node): node is Product {
+  return (node.op === 'matmul' || node.op === 'blockCodesMatmul') && node.inputs.slice(1).every(isFrozen);
+}
+
+function productKey(node: Product): string {
+  const x = node.inputs[0]!.id;
+  if (node.op === 'blockCodesMatmul') return `${x} ${node.attributes.layout.bits} bits`;
+  return `${x} ${JSON.stringify(node.attributes)}`;
+}
+
+/** x times all weights of the group at once. */
+function joinedProduct(group: readonly Product[], x: Node): Node {
+  const leaves = (input: number, axis: number): Node =>
+    concat(
+      group.map((node) => node.inputs[input]!),
+      axis,
+    );
+  const [first] = group as readonly [Product];
+  if (first.op === 'matmul') {
+    const { attributes } = first;
+    return matmul(x, leaves(1, attributes.transposeB ? 0 : 1), attributes);
+  }
+  const { layout } = first.attributes;
+  const outputs = group.reduce((sum, { shape }) => sum + (shape[1] as number), 0);
+  return blockCodesMatmul(x, [leaves(1, 0), leaves(2, 0)], { ...layout, shape: [outputs, layout.shape[1]] });
+}
+
+function joinProducts(outputs: readonly Node[]): Node[] {
+  const products = reachableNodes(outputs).filter(isFrozenProduct);
+  const groups = groupsOf(products, productKey);
+  const joined = new Map<readonly Product[], Node>();
+  return rewrite(outputs, (node, current) => {
+    const group = groups.get(node);
+    if (!group) return undefined;
+    let whole = joined.get(group);
+    if (!whole) joined.set(group, (whole = joinedProduct(group, current(node.inputs[0]!))));
+    let start = 0;
+    for (const member of group) {
+      if (member === node) break;
+      start += member.shape[1] as number;
+    }
+    return slice(whole, 1, start, start + (node.shape[1] as number));
+  });
+}
+
+/** The columns of a wider tensor that some heads f32[N, H, E] are. */
+function columnsOf(heads: Node): Node<'slice'> | undefined {
+  const source = heads.op === 'reshape' ? heads.inputs[0]! : undefined;
+  if (source?.op !== 'slice') return undefined;
+  const columns = source as Node<'slice'>;
+  return columns.shape.length === 2 && columns.attributes.axis === 1 ? columns : undefined;
+}
+
+function joinRotations(outputs: readonly Node[]): Node[] {
+  const rotations = reachableNodes(outputs).filter(
+    (node): node is Node<'rotary'> => node.op === 'rotary' && columnsOf(node.inputs[0]!) !== undefined,
+  );
+  const columns = (node: Node<'rotary'>): Node<'slice'> => columnsOf(node.inputs[0]!)!;
+  const groups = groupsOf(rotations, (node) => {
+    const [heads, cos, sin] = node.inputs as [Node, Node, Node];
+    return [columns(node).inputs[0]!.id, heads.shape[2], cos.id, sin.id].join();
+  });
+  // only neighbours, in the order in which they lie
+  for (const [node, group] of groups) {
+    const sorted = group.toSorted((a, b) => columns(a).attributes.start - columns(b).attributes.start);
+    const touch = sorted.every(
+      (member, i) => i === 0 || columns(sorted[i - 1]!).attributes.end === columns(member).attributes.start,
+    );
+    if (!touch) groups.delete(node);
+  }
+  const joined = new Map<readonly Node[], Node>();
+  return rewrite(outputs, (node, current) => {
+    const group = groups.get(node);
+    if (!group) return undefined;
+    const bounds = group.map((member) => columns(member).attributes);
+    const start = Math.min(...bounds.map((each) => each.start));
+    const end = Math.max(...bounds.map((each) => each.end));
+    const [tokens, , size] = node.shape as [Shape[0], number, number];
+    let turned = joined.get(group);
+    if (!turned) {
+      const source = current(columns(group[0]!).inputs[0]!);
+      const heads = reshape(slice(source, 1, start, end), [tokens, (end - start) / size, size]);
+      const [, cos, sin] = node.inputs as [Node, Node, Node];
+      turned = reshape(rotary(heads, current(cos), current(sin)), [tokens, end - start]);
+      joined.set(group, turned);
+    }
+    const own = columns(node as Node<'rotary'>).attributes;
+    return reshape(slice(turned, 1, own.start - start, own.end - start), node.shape);
+  });
+}
+
+/** The outputs with sibling operations joined. For decoding: weights that training moves stay apart. */
+export function joinSiblings(outputs: Readonly<Record<string, Node>>): Record<string, Node> {
+  const nodes = joinRotations(joinProducts(Object.values(outputs)));
+  return Object.fromEntries(Object.keys(outputs).map((name, i) => [name, nodes[i]!]));
+}

@@ -1,0 +1,86 @@
+/**
+ * Operations that share one ONNX node with another: sums that a product or a norm computes by itself, slices that together
+ * are a split. Found before lowering; `lowerGraph` emits them.
+ */
+import { type Node, sameShape } from '../graph/index.ts';
+import type { OnnxNode } from './proto.ts';
+
+function usersOf(nodes: readonly Node[]): Map<Node, Node[]> {
+  const users = new Map<Node, Node[]>();
+  for (const node of nodes) {
+    for (const input of new Set(node.inputs)) {
+      const own = users.get(input);
+      if (own) own.push(node);
+      else users.set(input, [node]);
+    }
+  }
+  return users;
+}
+
+/**
+ * Sums whose one term is a matrix product that nobody else needs: the product then adds to the other term by itself,
+ * which saves a tensor and a pass. Of two such terms the younger is taken, an adapter's rather than the frozen layer's.
+ */
+export function accumulatedProducts(nodes: readonly Node[], outputs: readonly Node[]): Map<Node, Node<'matmul'>> {
+  const uses = new Map<Node, number>();
+  for (const node of [...nodes.flatMap(({ inputs }) => inputs), ...outputs]) uses.set(node, (uses.get(node) ?? 0) + 1);
+  const result = new Map<Node, Node<'matmul'>>();
+  for (const node of nodes) {
+    if (node.op !== 'add') continue;
+    const [a, b] = node.inputs as [Node, Node];
+    const fits = (term: Node): term is Node<'matmul'> =>
+      term.op === 'matmul' && term.shape.length === 2 && uses.get(term) === 1 && sameShape(term.shape, node.shape);
+    const candidates = [a, b].filter(fits).sort((x, y) => y.id - x.id);
+    if (candidates[0] && a !== b) result.set(node, candidates[0]);
+  }
+  return result;
+}
+
+/**
+ * Sums of two equally large matrices that a norm reads, and nobody before it, by the norm.
+ * @param others sums that something else computes.
+ */
+export function normsOfSums(nodes: readonly Node[], others: ReadonlyMap<Node, unknown>): Map<Node, Node<'add'>> {
+  const users = usersOf(nodes);
+  const result = new Map<Node, Node<'add'>>();
+  const taken = new Set<Node>(others.keys());
+  for (const node of nodes) {
+    if (node.op !== 'rmsNorm') continue;
+    const sum = node.inputs[0]!;
+    if (sum.op !== 'add' || sum.shape.length !== 2 || taken.has(sum)) continue;
+    if (!sum.inputs.every(({ shape }) => sameShape(shape, sum.shape))) continue;
+    if (users.get(sum)!.some((user) => user.id < node.id)) continue;
+    taken.add(sum);
+    result.set(node, sum as Node<'add'>);
+  }
+  return result;
+}
+
+/** Slices that cover a tensor without overlap, in the order in which they lie; each of them leads to all. */
+export function splitsOf(nodes: readonly Node[]): Map<Node, readonly Node<'slice'>[]> {
+  const result = new Map<Node, readonly Node<'slice'>[]>();
+  for (const [source, users] of usersOf(nodes)) {
+    const slices = users.filter((user): user is Node<'slice'> => user.op === 'slice');
+    const axis = slices[0]?.attributes.axis;
+    if (axis === undefined || slices.some(({ attributes }) => attributes.axis !== axis)) continue;
+    const parts = slices.toSorted((a, b) => a.attributes.start - b.attributes.start);
+    const ends = [0, ...parts.map(({ attributes }) => attributes.end)];
+    const covers = ends.at(-1) === source.shape[axis] && parts.every((part, i) => part.attributes.start === ends[i]);
+    if (parts.length > 1 && covers) for (const part of parts) result.set(part, parts);
+  }
+  return result;
+}
+
+/** The nodes without reshapes that only reshapes read: the last one of a chain says all. */
+export function withoutReshapeChains(nodes: readonly OnnxNode[], kept: (value: string) => boolean): OnnxNode[] {
+  const sources = new Map<string, string>();
+  const shortened = nodes.map((node) => {
+    if (node.opType !== 'Reshape') return node;
+    const [x, shape] = node.inputs as [string, string];
+    const source = sources.get(x) ?? x;
+    sources.set(node.outputs[0]!, source);
+    return source === x ? node : { ...node, inputs: [source, shape] };
+  });
+  const read = new Set(shortened.flatMap(({ inputs }) => inputs));
+  return shortened.filter(({ opType, outputs }) => opType !== 'Reshape' || read.has(outputs[0]!) || kept(outputs[0]!));
+}
