@@ -1,41 +1,24 @@
 /** Starting a run's own process with the environment that its memory needs. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { nodeArguments } from '../threads/index.ts';
 
-/** Where Linux says whether it gives huge pages to programs that ask for them. */
-const hugePagesFile = '/sys/kernel/mm/transparent_hugepage/enabled';
-
 /**
- * glibc's allocator settings under which onnxruntime needs no arena, measured (NOTES.md). Small blocks stay in the heap and
- * are not given back after each step; one heap serves all threads. Large blocks come in many sizes and would leave holes there
- * that the next one does not fit into: they come from the system and go back to it, in huge pages, as small ones cost time.
+ * glibc's allocator settings under which onnxruntime needs no arena, measured (NOTES.md). Blocks up to 32 MB stay in the heap
+ * and are not given back after each step; one heap serves all threads. Larger ones come in many sizes and would leave holes
+ * there that the next one does not fit into: they come from the system and go back to it, in huge pages where it has them.
  */
-function allocatorSettings(hugePages: boolean): Readonly<Record<string, string>> {
-  return {
-    'glibc.malloc.mmap_threshold': String(hugePages ? 8 << 20 : 32 << 20),
-    ...(hugePages ? { 'glibc.malloc.hugetlb': '1' } : {}),
-    'glibc.malloc.trim_threshold': '17179869184',
-    'glibc.malloc.arena_max': '1',
-    // freed small blocks that a thread keeps for itself never join their neighbours: they split holes for good, and memory grows
-    // from step to step
-    'glibc.malloc.tcache_count': '0',
-  };
-}
-
-function offersHugePages(): boolean {
-  try {
-    return !readFileSync(hugePagesFile, 'utf8').includes('[never]');
-  } catch {
-    return false;
-  }
-}
+const allocatorSettings: Readonly<Record<string, string>> = {
+  'glibc.malloc.mmap_threshold': '33554432',
+  'glibc.malloc.hugetlb': '1',
+  'glibc.malloc.trim_threshold': '17179869184',
+  'glibc.malloc.arena_max': '1',
+};
 
 /** `GLIBC_TUNABLES` with our allocator settings added to those that stand there; a user's own values win. */
-export function withAllocatorSettings(present: string | undefined, hugePages = offersHugePages()): string {
+export function withAllocatorSettings(present: string | undefined): string {
   const own = present === undefined || present === '' ? [] : present.split(':');
   const named = new Set(own.map((setting) => setting.split('=')[0]));
-  const added = Object.entries(allocatorSettings(hugePages)).filter(([name]) => !named.has(name));
+  const added = Object.entries(allocatorSettings).filter(([name]) => !named.has(name));
   return [...own, ...added.map(([name, value]) => `${name}=${value}`)].join(':');
 }
 
