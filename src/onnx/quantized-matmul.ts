@@ -43,17 +43,21 @@ function tableOf(writer: GraphWriter, type: FourBitType, length: 2 | 4): string 
 /** Rows or other stretches of the weight; the first number of a stretch may depend on a value of the run. */
 type Cut = (tensor: string, begin: number, end: number) => string;
 
-/** Cuts that cannot be made before `after` is computed: their beginning is raised by 0 x its number of rows. */
-function cutAfter(writer: GraphWriter, after: string | undefined): Cut {
+/**
+ * Cuts that cannot be made before `after` is computed: their beginning is raised by 0 x its number of rows. Their length is not
+ * known before the run, so nothing shall be known of them (see `withoutRank`).
+ */
+function cutAfter(writer: GraphWriter, after: string | undefined, columns?: number): Cut {
   if (after === undefined) {
     return (tensor, begin, end) =>
       writer.emit('Slice', [tensor, writer.integers([begin]), writer.integers([end]), writer.integers([0])]);
   }
   const rows = writer.emit('Shape', [after], { start: 0n, end: 1n });
   const zero = writer.emit('Mul', [rows, writer.integers([0])]);
+  const shape = columns === undefined ? [-1] : [-1, columns];
   return (tensor, begin, end) =>
     writer.emit('Slice', [
-      tensor,
+      writer.withoutRank(tensor, shape),
       writer.emit('Add', [zero, writer.integers([begin])]),
       writer.integers([end]),
       writer.integers([0]),
@@ -141,12 +145,13 @@ export function emitQuantizedProduct(
   // where weights are expanded once, when the program is made, nothing holds them back
   const early = writer.expandsWeights;
   const stretches: readonly (readonly [number, number])[] = early ? [[0, outputs]] : expandedRows(layout);
-  const first = cutAfter(writer, early ? undefined : after);
+  const columns = layout.dtype === 'int8' ? layout.shape[1] : undefined;
+  const first = cutAfter(writer, early ? undefined : after, columns);
   const fourBitScales = layout.dtype === 'int8' ? undefined : blockScales(writer, layout, scales, first);
   const products: string[] = [];
   for (const [begin, end] of stretches) {
     const before = products.at(-1);
-    const cut = before === undefined ? first : cutAfter(writer, before);
+    const cut = before === undefined ? first : cutAfter(writer, before, columns);
     const range = [writer.integers([begin]), writer.integers([end])] as const;
     const part = (tensor: string, axis: number): string =>
       stretches.length === 1 ? tensor : writer.emit('Slice', [tensor, ...range, writer.integers([axis])]);
