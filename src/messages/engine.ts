@@ -71,6 +71,18 @@ export const engineMessages = {
         : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${gigabytes(f.smallest)}, which the shortest rows need`;
     return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },
+  'resume-needs-memory': (f: {
+    needed: number;
+    limit: number;
+    stated: boolean;
+    /** The form of the step, as plans tell it. */
+    form: { readonly step_plan: string };
+  }) =>
+    `${f.stated ? 'memory_limit' : 'memory'}: the run that goes on here takes its steps ${
+      f.form.step_plan === 'whole' ? 'as one program' : 'in segments'
+    } planned to need ${(f.needed / 1e9).toFixed(2)} GB, got ${(f.limit / 1e9).toFixed(2)} GB${
+      f.stated ? '' : ' free'
+    }. ${f.stated ? 'Raise memory_limit' : 'Free memory'}: steps of another form would end in other last bits. To begin anew in less memory, choose another output_dir`,
   'model-folder-missing': (f: { folder: string }) =>
     `model_name_or_path: must be the folder of a model or its name on a hub, got ${JSON.stringify(f.folder)}: no such folder`,
   'model-needed': (_: object) => 'model_name_or_path: the folder of a base model must be given, got nothing',

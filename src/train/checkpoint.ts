@@ -18,6 +18,7 @@ import {
 import type { Optimizer } from '../optim/index.ts';
 import { checkpointName, checkpointStep, isLeftover, runFileNames, partialCheckpointName } from '../run/index.ts';
 import type { TrainableTensor } from './engine.ts';
+import type { PlanForm } from './plan-form.ts';
 import type { LoopState } from './state.ts';
 
 const tensorFile = 'training_state.safetensors';
@@ -31,6 +32,7 @@ interface StateFile {
   readonly optimizerSteps: number;
   readonly seed: number;
   readonly threads: number;
+  readonly form?: PlanForm;
   readonly hashes: Readonly<Record<string, string>>;
   readonly tensorsSha256: string;
   /** Sizes of all other files: a copy that was cut off is recognised. */
@@ -45,6 +47,8 @@ export interface CheckpointContent {
   readonly optimizer: Optimizer;
   readonly seed: number;
   readonly threads: number;
+  /** The form of the step. */
+  readonly form?: PlanForm | undefined;
   readonly hashes: Readonly<Record<string, string>>;
   /** Writes the model's own files (adapter or weights, tokenizer, template) into a folder. */
   readonly saveModel: (folder: string) => Promise<void>;
@@ -60,6 +64,8 @@ export interface FoundCheckpoint {
   readonly state: LoopState;
   readonly threads: number;
   readonly seed: number;
+  /** The form of the step that wrote it; undefined where the model has but one, or Fettle did not say so yet. */
+  readonly form: PlanForm | undefined;
   readonly hashes: Readonly<Record<string, string>>;
 }
 
@@ -126,6 +132,7 @@ export async function writeCheckpointFolder(runFolder: string, content: Checkpoi
       optimizerSteps: optimizer.stepsTaken,
       seed: content.seed,
       threads: content.threads,
+      ...(content.form === undefined ? {} : { form: content.form }),
       hashes: content.hashes,
       tensorsSha256: await sha256(join(temporary, tensorFile)),
       files: await fileSizes(temporary),
@@ -194,8 +201,8 @@ export async function inspectCheckpoint(folder: string): Promise<FoundCheckpoint
     if (found?.size !== size) return { problem: `${name} must be ${size} bytes long, got ${found?.size ?? 'none'}` };
   }
   if ((await sha256(join(folder, tensorFile))) !== file.tensorsSha256) return { problem: `${tensorFile} was changed` };
-  const { runId, state, threads, seed, hashes } = file;
-  return { folder, runId, step: state.step, state, threads, seed, hashes };
+  const { runId, state, threads, seed, form, hashes } = file;
+  return { folder, runId, step: state.step, state, threads, seed, form, hashes };
 }
 
 /** The newest whole checkpoint that run `runId` has written, and what is wrong with newer ones that were passed over. */

@@ -42,7 +42,8 @@ import {
 } from '../tuning/index.ts';
 import type { TrainEngine } from './engine.ts';
 import { createGraphEngine } from './graph-engine.ts';
-import { type BatchSize, choosePlan, type MemoryPlan } from './memory-plan.ts';
+import { type BatchSize, choosePlan, type MemoryPlan, memoryOf } from './memory-plan.ts';
+import { describeForm, type PlanForm } from './plan-form.ts';
 import { type FitSettings, largestBatchThatFits, longestThatFits } from './what-fits.ts';
 
 /** A base model with its tuning method, before anything is computed. */
@@ -230,16 +231,14 @@ export function optimizerBytes(config: FettleConfig): number {
   return config.optim.startsWith('sgd') ? 4 : 8;
 }
 
-/** The memory plan of a run, without starting anything. */
-export function planMemory(config: FettleConfig, setup: TuningSetup, batch: BatchSize): MemoryPlan {
-  const plan = choosePlan(
-    setup.folder.model,
-    setup.method,
-    batch,
-    optimizerBytes(config),
-    memoryLimit(config),
-    config.gradient_checkpointing,
-  );
+/** The memory plan of a run, without starting anything. @param form the form of the step, where it is not free. */
+export function planMemory(config: FettleConfig, setup: TuningSetup, batch: BatchSize, form?: PlanForm): MemoryPlan {
+  const { method } = setup;
+  const { model } = setup.folder;
+  const bytes = optimizerBytes(config);
+  const plan = form
+    ? memoryOf(model, method, batch, bytes, form)
+    : choosePlan(model, method, batch, bytes, memoryLimit(config), config.gradient_checkpointing);
   if (!setup.reference) return plan;
   const reference = planMemory(referenceConfig(config), setup.reference, batch);
   return { ...plan, peak: Math.max(plan.peak, reference.peak) };
@@ -265,11 +264,21 @@ function smallestMemory(config: FettleConfig, setup: TuningSetup): number {
 
 /**
  * The memory plan of a run that fits.
- * @throws ConfigError `memory-too-small` where it does not, with the settings that help.
+ * @param form the form that a continued run keeps: another one may change the last bits of its result.
+ * @throws ConfigError `memory-too-small` where it does not fit, with the settings that help; `resume-needs-memory` where the form
+ *   is not free.
  */
-export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: BatchSize): MemoryPlan {
-  const memory = planMemory(config, setup, batch);
+export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: BatchSize, form?: PlanForm): MemoryPlan {
+  const memory = planMemory(config, setup, batch, form);
   const limit = memoryLimit(config);
+  if (form && memory.peak > limit) {
+    throw new ConfigError('resume-needs-memory', {
+      needed: memory.peak,
+      limit,
+      stated: config.memory_limit !== undefined,
+      form: describeForm(form),
+    });
+  }
   if (memory.peak > limit) {
     const settings = fitSettings(config, setup, batch.labelled / Math.max(1, batch.tokens));
     throw new ConfigError('memory-too-small', {
@@ -291,11 +300,16 @@ export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: Bat
 
 /**
  * Makes the engine.
- * @param batch the largest micro-batch that it will be given.
- * @throws ConfigError `memory-too-small` where the plan does not fit.
+ * @param batch the largest micro-batch that it will be given. @param form the form that a continued run keeps.
+ * @throws ConfigError `memory-too-small`, `resume-needs-memory` where the plan does not fit.
  */
-export async function createEngine(config: FettleConfig, setup: TuningSetup, batch: BatchSize): Promise<CreatedEngine> {
-  const memory = fittingPlan(config, setup, batch);
+export async function createEngine(
+  config: FettleConfig,
+  setup: TuningSetup,
+  batch: BatchSize,
+  form?: PlanForm,
+): Promise<CreatedEngine> {
+  const memory = fittingPlan(config, setup, batch, form);
   const threads = threadCount(config);
   const engine = await createGraphEngine(setup.folder, setup.method, {
     device: config.device,

@@ -11,6 +11,7 @@ import type { TrainBatch } from './batch-source.ts';
 import { createEngine, type CreatedEngine, fittingPlan, referenceConfig, type TuningSetup } from './create-engine.ts';
 import type { LossSums, TrainEngine } from './engine.ts';
 import type { BatchSize } from './memory-plan.ts';
+import type { PlanForm } from './plan-form.ts';
 
 /** How far arithmetic in integers is from f32 on one batch. */
 export interface ArithmeticError {
@@ -50,17 +51,19 @@ export function cosine(a: readonly Float32Array[], b: readonly Float32Array[]): 
 /**
  * Makes the engine as `createEngine`; where it computes in integers, with its error on `batch`. The same step in f32 runs before it, in
  * segments and with an engine of its own, so that its memory is free again.
- * @throws UnsupportedError `integer-kernels`; ConfigError `memory-too-small`.
+ * @param form the form that a continued run keeps
+ * @throws UnsupportedError `integer-kernels`; ConfigError `memory-too-small`, `resume-needs-memory`.
  */
 export async function createMeasuredEngine(
   config: FettleConfig,
   setup: TuningSetup,
   largest: BatchSize,
   batch: () => TrainBatch | Promise<TrainBatch>,
+  form?: PlanForm,
 ): Promise<CreatedEngine & { readonly error?: ArithmeticError }> {
   const { reference } = setup;
-  if (!reference) return createEngine(config, setup, largest);
-  fittingPlan(config, setup, largest);
+  if (!reference) return createEngine(config, setup, largest, form);
+  fittingPlan(config, setup, largest, form);
   if (!(await takesIntegerProductsExactly())) {
     throw new UnsupportedError('integer-kernels', {
       compute: config.compute,
@@ -75,7 +78,7 @@ export async function createMeasuredEngine(
   } finally {
     await engine.release();
   }
-  const created = await createEngine(config, setup, largest);
+  const created = await createEngine(config, setup, largest, form);
   if (expected.weightSum === 0) return created;
   const { lossSum, weightSum, gradients } = await gradientOf(created.engine, first, config.seed);
   const error = {

@@ -3,6 +3,7 @@ import type { FettleConfig } from '../config/index.ts';
 import type { PlanEntry } from '../run/index.ts';
 import type { BatchSource } from './batch-source.ts';
 import type { TrainEngine } from './engine.ts';
+import type { PlanForm } from './plan-form.ts';
 import type { Say } from './state.ts';
 
 /** The tokenised data of a run. */
@@ -20,6 +21,8 @@ export interface TrainerModel {
   readonly engine: TrainEngine;
   /** Derived numbers for people: trained parameters, memory expected, ... */
   readonly plan: readonly PlanEntry[];
+  /** The form of its step, which checkpoints keep: another one may change the last bits. Left out: it has but one. */
+  readonly form?: PlanForm;
   /** Whether weight decay pulls on a parameter; left out: on all. */
   readonly decays?: (name: string) => boolean;
   /** Writes the adapter, or the whole model, into a folder. */
@@ -41,6 +44,8 @@ export interface ToolContext {
   /** The run's first start: what a template takes for today. */
   readonly startedAt: Date;
   readonly say: Say;
+  /** The form of the step that a continued run must keep. */
+  readonly form?: PlanForm | undefined;
 }
 
 /** How a trainer comes by its data and its model; doubles of these stand in tests. */

@@ -86,6 +86,7 @@ export async function runTraining(parts: TrainingParts): Promise<RunEnd> {
       optimizer,
       seed: settings.seed,
       threads,
+      form: model.form,
       hashes: run.hashes,
       saveModel,
       trainerState: trainerState(state, settings, about()),

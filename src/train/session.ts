@@ -124,7 +124,17 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     keeper,
     threads,
     say,
-    tooling: { config, threads, startedAt, say, isGiven: (key) => options.given.includes(key) },
+    tooling: {
+      config,
+      threads,
+      startedAt,
+      say,
+      isGiven: (key) => options.given.includes(key),
+      // asked for when base and data have been compared: a run that is replaced chooses anew
+      get form() {
+        return start.kind === 'resume' ? start.checkpoint?.form : undefined;
+      },
+    },
     async requireBase(files) {
       const own = resolve(folder) + sep;
       const inside = files.find(({ path }) => resolve(path).startsWith(own));

@@ -1,4 +1,4 @@
-/** Trains the bigram double in the test's own process: what `train` does, without the cost of a process. */
+/** Trains the bigram double, or what else is given, in the test's own process: what `train` does, without the cost of a process. */
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { configFromOptions, type FettleConfig, type FettleOptions } from '../config/index.ts';
@@ -11,6 +11,7 @@ import {
   type TrainEvent,
 } from '../run/index.ts';
 import { bigramTools } from './bigram-tools.fixture.ts';
+import type { TrainerTools } from './job.ts';
 import { receivedError, type SentError } from './protocol.ts';
 import { serveTraining } from './trainer.ts';
 
@@ -64,14 +65,14 @@ export interface TrainedHere {
 export async function trainHere(
   folder: string,
   options: FettleOptions = {},
-  more: { stopRequested?: () => boolean; given?: readonly string[] } = {},
+  more: { stopRequested?: () => boolean; given?: readonly string[]; tools?: TrainerTools } = {},
 ): Promise<TrainedHere> {
   let error: SentError | undefined;
   const before = (await readJsonLines(runPaths(folder).events)).length;
   const heard: TrainEvent[] = [];
   let from = 0;
   await serveTraining(
-    { tools: bigramTools(), versions: {}, openKeeper: plainKeeper },
+    { tools: more.tools ?? bigramTools(), versions: {}, openKeeper: plainKeeper },
     { type: 'start', folder, config: testConfig(folder, options), given: more.given ?? [], owner: null },
     {
       tell(message) {

@@ -149,14 +149,15 @@ export function trainerTools(): TrainerTools<ModelBase> {
       };
     },
 
-    async createModel({ config, threads }, { setup }, data) {
+    async createModel({ config, threads, form }, { setup }, data) {
       const { largest } = data as SizedData;
-      const { engine, memory, error } = await createMeasuredEngine({ ...config, threads }, setup, largest, () =>
-        // a start that is only to evaluate may have no rows to train on
-        data.batchesPerEpoch > 0 ? data.batch(0, 0) : data.evaluation[0]!,
-      );
+      // a start that is only to evaluate may have no rows to train on
+      const first = () => (data.batchesPerEpoch > 0 ? data.batch(0, 0) : data.evaluation[0]!);
+      const sized = { ...config, threads };
+      const { engine, memory, error } = await createMeasuredEngine(sized, setup, largest, first, form);
       return {
         engine,
+        form: memory.form,
         plan: [
           ...Object.entries(describeForm(memory.form)).map(([name, value]) => ({
             name,

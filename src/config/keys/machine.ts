@@ -21,8 +21,8 @@ export const machineKeys = {
   ),
   memory_limit: key(
     z.number().int().min(1_000_000).optional(),
-    'Most memory that the trainer may use: 8GB, 800MB or a number of bytes. 1 GB is 10^9 bytes.',
-    { reading: 'bytes', defaultText: 'the free memory of the machine' },
+    'Most memory that the trainer may use: 8GB, 800MB or a number of bytes. 1 GB is 10^9 bytes. A run that goes on keeps the form of its steps, whatever the limit.',
+    { reading: 'bytes', defaultText: 'the free memory of the machine', resume: 'free' },
   ),
   detach: key(z.boolean().default(false), 'Let the trainer live on when the terminal closes.', { resume: 'free' }),
   plugins: key(
