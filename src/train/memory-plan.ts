@@ -254,16 +254,21 @@ const headBytes = 64e6;
 /** Tokens that layers are cut into, from coarse to fine: below that expanding 4-bit weights costs more than their products. */
 const tokenSteps: readonly number[] = [Infinity, 2048, 1024, 512, 256, 128];
 
+/** Rows from this length on gain more from attention that is not computed again than a file costs (NOTES.md). */
+const diskFrom = 4096;
+
 /** The forms that a step can take, the fastest first. */
-function planForms(tokens: number, wanted: boolean | undefined): PlanForm[] {
+function planForms({ tokens, longest }: BatchSize, wanted: boolean | undefined): PlanForm[] {
   const whole: PlanForm[] = [{ kind: 'whole' }];
   if (wanted === false) return whole;
   // equal layers share a program, so that larger segments gain nothing (NOTES.md)
   const layers: SegmentedForm = { kind: 'segmented', layersPerSegment: 1 };
   const steps = tokenSteps.filter((step) => step === Infinity || step < tokens).map((step) => Math.min(step, tokens));
-  const cut = (keptIn: 'memory' | 'disk'): SegmentedForm[] =>
-    steps.map((tokensAtOnce) => ({ ...layers, headBytes, tokensAtOnce, keptIn }));
-  return [...(wanted === true ? [] : whole), layers, { ...layers, headBytes }, ...cut('memory'), ...cut('disk')];
+  const cut = (keptIn: 'memory' | 'disk', sizes = steps): SegmentedForm[] =>
+    sizes.map((tokensAtOnce) => ({ ...layers, headBytes, tokensAtOnce, keptIn }));
+  // products gain nothing from more tokens at once than the first step's
+  const fine = longest < diskFrom ? [...cut('memory'), ...cut('disk')] : cut('disk', steps.slice(1));
+  return [...(wanted === true ? [] : whole), layers, { ...layers, headBytes }, ...fine];
 }
 
 /** What `gradient_checkpointing: true` may need, as a multiple of what segments of one layer need: room that saves time. */
@@ -307,7 +312,7 @@ export function choosePlan(
 ): MemoryPlan {
   const planOf = (form: PlanForm): MemoryPlan => memoryOf(model, method, batch, optimizerBytesPerValue, form);
   let least: MemoryPlan | undefined;
-  for (const form of planForms(batch.tokens, wanted)) {
+  for (const form of planForms(batch, wanted)) {
     const plan = planOf(form);
     if (plan.peak <= limit) {
       if (form.kind === 'whole' || form.headBytes !== undefined) return plan;
