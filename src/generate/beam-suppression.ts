@@ -124,7 +124,8 @@ export class SuppressedBeams implements BeamReshaper {
     for (const { text, at } of open) {
       const rest = this.texts[text]!.bytes.slice(node.text.length - at);
       for (const id of this.vocabulary.startingWith(rest)) ids.add(id);
-      for (const id of this.vocabulary.beginningsOf(rest)) ids.add(id);
+      // what adds nothing to the text changes no weight of its own
+      for (const id of this.vocabulary.beginningsOf(rest)) if (this.vocabulary.of(id) !== '') ids.add(id);
     }
     return [...ids];
   }
@@ -270,12 +271,15 @@ export class SuppressedBeams implements BeamReshaper {
       own *= root.text.length < at ? (root.known?.distribution.probabilityOf(token) ?? 1) : 1;
     }
     const fixed = node.text.slice(root.text.length, at);
-    const found: UnknownNode[] = [];
+    const coefficient = coefficientOf(suppressed, fired);
     const least = negligible * own;
+    if (this.tree.begins(root, fixed + suppressed.bytes) <= least) {
+      return { text, at, coefficient, others: 1, isLikely: false, isBegun: false };
+    }
+    const found: UnknownNode[] = [];
     const { spelled, left } = this.tree.split(root, fixed + suppressed.bytes, fixed.length, found, least);
     // as shares of what begins with the bytes before the place
     for (const each of found) unknown.push({ node: each.node, weight: each.weight / Math.max(own, Number.MIN_VALUE) });
-    const coefficient = coefficientOf(suppressed, fired);
     const others = left > 0 ? (spelled + left - coefficient * spelled) / left : 1;
     return { text, at, coefficient, others, isLikely: spelled > left, isBegun: false };
   }

@@ -64,9 +64,15 @@ export function distributionOf(logits: Float32Array, settings: DistributionSetti
   if (!cutsRank && topP >= 1) {
     // no order needed: a floor under the logits says who stays
     const floor = minP > 0 ? highest + temperature * Math.log(minP) : -Infinity;
-    const kept: number[] = [];
-    for (let id = 0; id < logits.length; id++) if (logits[id]! >= floor && logits[id]! > -Infinity) kept.push(id);
-    return normalized(kept, kept.map(weightOf));
+    const kept = new Int32Array(logits.length);
+    const weights = new Float64Array(logits.length);
+    let count = 0;
+    for (let id = 0; id < logits.length; id++) {
+      if (!(logits[id]! >= floor && logits[id]! > -Infinity)) continue;
+      kept[count] = id;
+      weights[count++] = weightOf(id);
+    }
+    return normalized(kept.slice(0, count), weights.slice(0, count));
   }
   let ids: number[];
   let total: number;
@@ -90,18 +96,18 @@ export function distributionOf(logits: Float32Array, settings: DistributionSetti
     sum += weight;
   }
   while (weights.length > 1 && (weights.at(-1)! < minP || weights.at(-1) === 0)) weights.pop();
-  return normalized(ids.slice(0, weights.length), weights);
+  return normalized(Int32Array.from(ids.slice(0, weights.length)), Float64Array.from(weights));
 }
 
 /** How many of the most probable tokens top-p looks at first; mostly they suffice. */
 const topPStart = 256;
 
-function normalized(ids: readonly number[], weights: readonly number[]): Distribution {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  return new Distribution(
-    Int32Array.from(ids),
-    Float64Array.from(weights, (weight) => weight / total),
-  );
+/** Takes both arrays over. */
+function normalized(ids: Int32Array, weights: Float64Array): Distribution {
+  let total = 0;
+  for (const weight of weights) total += weight;
+  for (let i = 0; i < weights.length; i++) weights[i]! /= total;
+  return new Distribution(ids, weights);
 }
 
 /** log softmax: the logarithm of the sum of exp(logits). */

@@ -99,47 +99,52 @@ export class SpellingTree {
     }
     const { vocabulary, stopIds, maxNewTokens } = this.options;
     const { distribution } = node.known;
-    const isLast = node.depth + 1 >= maxNewTokens;
-    const first = text.slice(0, fixed);
-    let spelled = 0;
+    const isPossible = (id: number): boolean => !stopIds.has(id) && distribution.probabilityOf(id) > 0;
+    const whole = vocabulary.startingWith(text).filter(isPossible);
+    const parts = vocabulary.beginningsOf(text).filter(isPossible);
+    const sum = (ids: readonly number[]): number =>
+      ids.reduce((total, id) => total + distribution.probabilityOf(id), 0);
+    let spelled = sum(whole);
+    const agreeing = spelled + sum(parts);
+    // most places are not worth the sum over all other tokens
+    if (fixed === 0 && weight * agreeing <= least) return { spelled: 0, left: 1 };
     let left = 0;
-    const seen = new Set<number>();
-    const consider = (id: number): void => {
-      if (seen.has(id)) return;
-      seen.add(id);
+    if (fixed === 0 && agreeing < 0.5) {
+      left = 1 - agreeing;
+    } else {
+      // nearly all of it may agree: what is left is then no difference of two numbers
+      const known = new Set([...whole, ...parts]);
+      const others = fixed === 0 ? distribution.ids : vocabulary.startingWith(text.slice(0, fixed)).filter(isPossible);
+      for (const id of others) if (!known.has(id)) left += distribution.probabilityOf(id);
+    }
+    const isLast = node.depth + 1 >= maxNewTokens;
+    for (const id of parts) {
       const probability = distribution.probabilityOf(id);
-      if (probability === 0) return;
       const bytes = vocabulary.of(id);
-      if (stopIds.has(id)) {
-        if (fixed === 0) left += probability;
-      } else if (bytes.startsWith(text)) {
-        spelled += probability;
-      } else if (!isLast && text.startsWith(bytes)) {
-        const reached = weight * probability;
-        const known = node.children.get(id);
-        if (known === undefined && reached <= least) {
-          left += probability;
-          return;
-        }
-        const rest = Math.max(0, fixed - bytes.length);
-        const child = known ?? this.child(node, id);
-        const below = this.split(child, text.slice(bytes.length), rest, unknown, least, reached);
-        spelled += probability * below.spelled;
-        left += probability * below.left;
-      } else if (bytes.startsWith(first)) {
-        left += probability;
+      const reached = weight * probability;
+      const known = node.children.get(id);
+      if (isLast || (known === undefined && reached <= least)) {
+        if (bytes.length >= fixed) left += probability;
+        continue;
       }
-    };
-    // with bytes that must come first, only tokens that agree with them may; else all
-    const begin = fixed > 0 ? first : text;
-    for (const id of vocabulary.startingWith(begin)) consider(id);
-    for (const id of vocabulary.beginningsOf(begin)) consider(id);
-    if (fixed === 0) {
-      distribution.ids.forEach((id, i) => {
-        if (!seen.has(id)) left += distribution.probabilities[i]!;
-      });
+      const rest = Math.max(0, fixed - bytes.length);
+      const child = known ?? this.child(node, id);
+      const below = this.split(child, text.slice(bytes.length), rest, unknown, least, reached);
+      spelled += probability * below.spelled;
+      left += probability * below.left;
     }
     return { spelled, left };
+  }
+
+  /** At most so probable is it that the next token begins to spell a text. */
+  begins(node: SpellingNode, text: string): number {
+    const { vocabulary, stopIds } = this.options;
+    if (node.known === undefined) return 0;
+    let total = 0;
+    for (const id of [...vocabulary.startingWith(text), ...vocabulary.beginningsOf(text)]) {
+      if (!stopIds.has(id)) total += node.known.distribution.probabilityOf(id);
+    }
+    return total;
   }
 
   /** Forgets what lies so many bytes before the ends of answers that no token which may still come begins there. */
