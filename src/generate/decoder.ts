@@ -307,7 +307,6 @@ export class Decoder {
       ),
       [decodeNames.tokenIds]: int64(storedTokenIds(ids, this.method.storedRows)),
       [decodeNames.lengths]: int64(lengths),
-      [decodeNames.cacheSteps]: int64(Array.from({ length: this.cache.capacity }, (_, i) => i)),
       [decodeNames.lastTokens]: int64(wanted),
       slot_token: int64(slotToken),
       token_slot: int64(tokenSlot),
@@ -324,11 +323,7 @@ export class Decoder {
     }
     const moved = tokenRowInputs(this.method.movedTokenIds, ids, this.method.storedRows);
     for (const [name, { shape, values }] of Object.entries(moved)) feeds[name] = int64(values, shape);
-    for (let layer = 0; layer < model.layerCount; layer++) {
-      const { keys, values } = this.cache.feeds(layer, first, rows);
-      feeds[decodeNames.cacheKeys(layer)] = keys;
-      feeds[decodeNames.cacheValues(layer)] = values;
-    }
+    Object.assign(feeds, this.cache.feeds(first, rows));
     const results = await this.program.run(feeds);
     const entries = results[decodeNames.newEntries]!.data as Float32Array;
     for (let layer = 0; layer < model.layerCount; layer++) {

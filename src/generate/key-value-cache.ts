@@ -1,10 +1,14 @@
 /** Keys and values of the tokens that were seen, for several rows, in JavaScript memory that programs read without copying. */
-import { float32, type TensorValue } from '../runtime/index.ts';
+import { float32, int64, type TensorValue } from '../runtime/index.ts';
+import { decodeNames } from './decode-graph.ts';
 
 /** Room comes in such numbers of tokens: sums over the cache then do not depend on how much room there is. */
 const roomStep = 64;
 /** Room grows by this factor at least, so that growing stays rare. */
 const growth = 1.125;
+
+/** Feeds that are kept for the next step: batches of one width after the other are what happens. */
+const keptFeeds = 8;
 
 export class KeyValueCache {
   private readonly layers: number;
@@ -14,16 +18,13 @@ export class KeyValueCache {
   private rowRoom = 0;
   private keys: Float32Array[] = [];
   private values: Float32Array[] = [];
+  /** What `feeds` gave since memory last grew, by its arguments. */
+  private readonly given = new Map<string, Readonly<Record<string, TensorValue>>>();
 
   constructor(layers: number, groups: number, size: number) {
     this.layers = layers;
     this.groups = groups;
     this.size = size;
-  }
-
-  /** Tokens that fit into a row before memory has to grow. */
-  get capacity(): number {
-    return this.room;
   }
 
   /** Makes room for `rows` rows of `tokens` tokens; what is there stays. @param lengths tokens that each row holds. */
@@ -47,16 +48,34 @@ export class KeyValueCache {
     this.values = Array.from({ length: this.layers }, (_, i) => grow(this.values[i]));
     this.room = room;
     this.rowRoom = rowRoom;
+    this.given.clear();
   }
 
-  /** Rows `first` to `first + count` of a layer as feeds, f32[count, K, room, E]. */
-  feeds(layer: number, first: number, count: number): { keys: TensorValue; values: TensorValue } {
+  /**
+   * Rows `first` to `first + count` as feeds, f32[count, K, room, E] each, with the places int64[room]. The same objects as long as
+   * memory does not grow.
+   */
+  feeds(first: number, count: number): Readonly<Record<string, TensorValue>> {
+    const key = `${first} ${count}`;
+    let feeds = this.given.get(key);
+    if (feeds) return feeds;
+    if (this.given.size === keptFeeds) this.given.clear();
+    this.given.set(key, (feeds = this.makeFeeds(first, count)));
+    return feeds;
+  }
+
+  private makeFeeds(first: number, count: number): Record<string, TensorValue> {
     const row = this.groups * this.room * this.size;
     const shape = [count, this.groups, this.room, this.size];
-    return {
-      keys: float32(this.keys[layer]!.subarray(first * row, (first + count) * row), shape),
-      values: float32(this.values[layer]!.subarray(first * row, (first + count) * row), shape),
-    };
+    const part = (array: Float32Array): TensorValue =>
+      float32(array.subarray(first * row, (first + count) * row), shape);
+    const steps = int64(Array.from({ length: this.room }, (_, i) => i));
+    const feeds: Record<string, TensorValue> = { [decodeNames.cacheSteps]: steps };
+    for (let layer = 0; layer < this.layers; layer++) {
+      feeds[decodeNames.cacheKeys(layer)] = part(this.keys[layer]!);
+      feeds[decodeNames.cacheValues(layer)] = part(this.values[layer]!);
+    }
+    return feeds;
   }
 
   /**
@@ -67,12 +86,16 @@ export class KeyValueCache {
     const { groups, size } = this;
     const keys = this.keys[layer]!;
     const values = this.values[layer]!;
+    const width = groups * size;
     for (let t = 0; t < count; t++) {
       for (let k = 0; k < groups; k++) {
         const source = (2 * (from + t) * groups + k) * size;
         const target = ((row * groups + k) * this.room + start + t) * size;
-        keys.set(entries.subarray(source, source + size), target);
-        values.set(entries.subarray(source + groups * size, source + (groups + 1) * size), target);
+        // faster than `set` for so few numbers
+        for (let e = 0; e < size; e++) {
+          keys[target + e] = entries[source + e]!;
+          values[target + e] = entries[source + width + e]!;
+        }
       }
     }
   }
