@@ -68,7 +68,9 @@ const engine = await createGraphEngine(folder, method, {
   ...(options.prepack ? { prepack: true } : {}),
   plan: planned?.form ?? given,
   seed: 1,
-  ...(options.longest === undefined ? {} : { longest: Number(options.longest) }),
+  ...(options.longest === undefined
+    ? {}
+    : { longest: Number(options.longest), meanTokens: Number(options.rows) * Number(options.longest) }),
 });
 const optimizer = adamw(engine.parameters);
 

@@ -3,7 +3,10 @@ export { type Dim, elementCount, formatShape, sameShape, type Shape } from './sh
 export { type Node, type OpAttributes, type OpName, reachableNodes } from './node.ts';
 export { gradientOf, operations, rebuild } from './operations.ts';
 export { joinSiblings } from './siblings.ts';
-export { cutNodes, substitute } from './transform.ts';
+export { cutNodes, rewrite, substitute } from './transform.ts';
+export { gatherEarly } from './gather-early.ts';
+export { joinThinProducts } from './join-products.ts';
+export { mergeAdapters } from './merge-adapters.ts';
 export { formatNode, printGraph } from './print.ts';
 export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts';
 export {
@@ -31,6 +34,7 @@ export {
   planAttentionBlocks,
 } from './attention-blocks.ts';
 export {
+  adaptedMatmul,
   add,
   and,
   causalAttention,
@@ -77,6 +81,7 @@ export {
   reduceSum,
   reshape,
   rmsNorm,
+  rmsScale,
   rotary,
   scalar,
   scatterAdd,

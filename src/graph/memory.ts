@@ -78,6 +78,8 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
 /** What an operation of many steps needs beside its result of `size` bytes. */
 function innerBytes(node: Node, size: number, bindings: Bindings): number {
   if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size, bindings);
+  // the merged weight
+  if (node.op === 'adaptedMatmul') return tensorBytes(node.inputs[1]!, bindings);
   if (node.op === 'causalAttention') return attentionBytes(node as Node<'causalAttention'>, bindings);
   if (node.op === 'causalAttentionGradient') {
     return attentionGradientBytes(node as Node<'causalAttentionGradient'>, bindings);

@@ -55,6 +55,8 @@ export interface OpAttributes {
   integerMatmul: { readonly layout: IntegerLayout; readonly transposeB: boolean };
   /** x times a weight in short blocks of codes: inputs x, codes and scales; see `ops/block-codes-product.ts`. */
   blockCodesMatmul: { readonly layout: BlockCodes };
+  /** x times a weight with its adapter merged in: inputs x, the weight, A and B; see `ops/adapted-product.ts`. */
+  adaptedMatmul: { readonly transposeB: boolean; readonly scale: number };
   /** Groups of rows times a weight each: inputs x, bounds and the weights; see `ops/grouped-product.ts`. */
   groupedMatmul: {
     readonly groups: number;
@@ -83,6 +85,8 @@ export interface OpAttributes {
   softmax: NoAttributes;
   jointSoftmax: { readonly part: 'first' | 'second' };
   rmsNorm: { readonly epsilon: number };
+  /** 1 / sqrt(mean(x^2) + epsilon) of the rows of an `rmsNorm`: inputs x and gain. */
+  rmsScale: { readonly epsilon: number };
   layerNorm: { readonly epsilon: number };
   rotary: NoAttributes;
   crossEntropy: NoAttributes;

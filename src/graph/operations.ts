@@ -159,6 +159,23 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     },
   },
 
+  // the gradient of the two thin products that the adapter is: the weight is frozen
+  adaptedMatmul: {
+    build: ([x, weight, a, b], attributes) => ops.adaptedMatmul(x!, weight!, a!, b!, attributes),
+    gradient: (node, dy, wanted) => {
+      const [x, weight, a, b] = node.inputs as [Node, Node, Node, Node];
+      const { transposeB, scale } = node.attributes;
+      const low = wanted[3] ? matmul(x, a, { transposeB: true }) : null;
+      const dLow = matmul(dy, b, { alpha: scale });
+      return [
+        wanted[0] ? add(matmul(dy, weight, { transposeB: !transposeB }), matmul(dLow, a)) : null,
+        null,
+        wanted[2] ? matmul(dLow, x, { transposeA: true }) : null,
+        low && matmul(dy, low, { transposeA: true, alpha: scale }),
+      ];
+    },
+  },
+
   // the weight is frozen: only x has a gradient
   quantizedMatmul: {
     build: ([x, ...parts], { layout, transposeB }) => ops.quantizedMatmul(x!, parts, layout, transposeB),
@@ -291,8 +308,7 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     build: ([x, gain], { epsilon }) => ops.rmsNorm(x!, gain!, epsilon),
     gradient: (node, dy, wanted) => {
       const [x, gain] = node.inputs as [Node, Node];
-      const meanSquare = ops.reduceMean(mul(x, x), [-1]);
-      const inverseRoot = div(one(), ops.sqrt(add(meanSquare, scalar(node.attributes.epsilon))));
+      const inverseRoot = ops.rmsScale(x, gain, node.attributes.epsilon);
       // r (g - x mean(g x) r^2) with r the inverse root and g = dy gain: the fewest passes over the rows
       const dx = (): Node => {
         const g = mul(dy, gain);
@@ -303,6 +319,7 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
       return [wanted[0] ? dx() : null, wanted[1] ? dGain() : null];
     },
   },
+  rmsScale: { build: ([x, gain], { epsilon }) => ops.rmsScale(x!, gain!, epsilon), gradient: null },
   layerNorm: {
     build: ([x, gain, bias], { epsilon }) => ops.layerNorm(x!, gain!, bias!, epsilon),
     gradient: (node, dy, wanted) => {

@@ -4,23 +4,9 @@
  * runs of so few rows that the number of kernels counts. Weights are joined when the program is made, in memory of its own.
  */
 import { type Node, reachableNodes } from './node.ts';
-import { rebuild } from './operations.ts';
 import { blockCodesMatmul, concat, matmul, reshape, rotary, slice } from './ops/index.ts';
 import type { Shape } from './shape.ts';
-
-/** Takes the place of a node, given what its inputs have become; undefined: it is built again as it was. */
-type Rule = (node: Node, current: (before: Node) => Node) => Node | undefined;
-
-function rewrite(outputs: readonly Node[], rule: Rule): Node[] {
-  const result = new Map<Node, Node>();
-  const current = (node: Node): Node => result.get(node)!;
-  for (const node of reachableNodes(outputs)) {
-    const inputs = node.inputs.map(current);
-    const changed = inputs.some((input, i) => input !== node.inputs[i]);
-    result.set(node, rule(node, current) ?? (changed ? rebuild(node, inputs) : node));
-  }
-  return outputs.map(current);
-}
+import { rewrite } from './transform.ts';
 
 /** Groups of two and more by key, each member with its group. */
 function groupsOf<T extends Node>(members: readonly T[], keyOf: (member: T) => string): Map<Node, readonly T[]> {

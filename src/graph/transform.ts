@@ -25,6 +25,21 @@ export function substitute(outputs: readonly Node[], replacements: ReadonlyMap<N
   return outputs.map((output) => result.get(output)!);
 }
 
+/** Takes the place of a node, given what nodes before it have become; undefined: it is built again as it was. */
+export type RewriteRule = (node: Node, current: (before: Node) => Node) => Node | undefined;
+
+/** The outputs with nodes replaced as `rule` says, from the inputs up. */
+export function rewrite(outputs: readonly Node[], rule: RewriteRule): Node[] {
+  const result = new Map<Node, Node>();
+  const current = (node: Node): Node => result.get(node)!;
+  for (const node of reachableNodes(outputs)) {
+    const inputs = node.inputs.map(current);
+    const changed = inputs.some((input, i) => input !== node.inputs[i]);
+    result.set(node, rule(node, current) ?? (changed ? rebuild(node, inputs) : node));
+  }
+  return outputs.map(current);
+}
+
 /** The cut nodes that the outputs reach, by index. */
 export function cutNodes(outputs: readonly Node[]): Node<'cut'>[] {
   return reachableNodes(outputs)

@@ -81,6 +81,13 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     const product = writer.emit('MatMul', [swap(inputs[0]!, transposeA), swap(inputs[1]!, transposeB)]);
     return alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]);
   },
+  adaptedMatmul: (node, writer, [x, weight, a, b]) => {
+    const { transposeB, scale } = node.attributes;
+    const merged = transposeB
+      ? writer.emit('Gemm', [b!, a!, weight!], { alpha: scale })
+      : writer.emit('Gemm', [a!, b!, weight!], { transA: 1n, transB: 1n, alpha: scale });
+    return writer.emit('Gemm', [x!, merged], { transB: transposeB ? 1n : 0n });
+  },
   quantizedMatmul: lowerQuantizedMatmul,
   integerMatmul: lowerIntegerMatmul,
   blockCodesMatmul: (node, writer, inputs) => {
@@ -152,14 +159,13 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   softmax: (_node, writer, [x]) => writer.emit('Softmax', [x!], { axis: lastAxis }),
   rmsNorm: (node, writer, [x, gain]) => {
     const { epsilon } = node.attributes;
-    if (writer.provider === 'cpu') {
-      return writer.emit('SimplifiedLayerNormalization', [x!, gain!], { axis: lastAxis, epsilon });
-    }
-    const meanSquare = writer.emit('ReduceMean', [writer.emit('Mul', [x!, x!]), writer.integers([-1])], {
-      keepdims: 1n,
-    });
-    const root = writer.emit('Sqrt', [writer.emit('Add', [meanSquare, writer.floats([epsilon])])]);
-    return writer.emit('Mul', [writer.emit('Div', [x!, root]), gain!]);
+    if (writer.provider === 'cpu') return normAndScale(writer, x!, gain!, epsilon)[0];
+    return writer.emit('Mul', [writer.emit('Div', [x!, rootMeanSquare(writer, x!, epsilon)]), gain!]);
+  },
+  rmsScale: (node, writer, [x, gain]) => {
+    const { epsilon } = node.attributes;
+    if (writer.provider === 'cpu') return normAndScale(writer, x!, gain!, epsilon)[1];
+    return writer.emit('Div', [writer.floats([1]), rootMeanSquare(writer, x!, epsilon)]);
   },
   layerNorm: (node, writer, inputs) =>
     writer.emit('LayerNormalization', inputs, { axis: lastAxis, epsilon: node.attributes.epsilon }),
@@ -203,6 +209,22 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
   causalAttentionGradient: lowerAttentionGradient,
   cut: (_node, _writer, [x]) => x!,
 };
+
+/** The norm's two results: the normed rows and 1 / their root mean squares. */
+function normAndScale(writer: GraphWriter, x: string, gain: string, epsilon: number): [string, string] {
+  return writer.once(`rms norm ${x} ${gain} ${epsilon}`, () => {
+    const attributes = { axis: lastAxis, epsilon };
+    return writer.emitMany('SimplifiedLayerNormalization', [x, gain], 2, attributes) as [string, string];
+  });
+}
+
+function rootMeanSquare(writer: GraphWriter, x: string, epsilon: number): string {
+  return writer.once(`root mean square ${x} ${epsilon}`, () => {
+    const squares = writer.emit('Mul', [x, x]);
+    const meanSquare = writer.emit('ReduceMean', [squares, writer.integers([-1])], { keepdims: 1n });
+    return writer.emit('Sqrt', [writer.emit('Add', [meanSquare, writer.floats([epsilon])])]);
+  });
+}
 
 /** One kernel instead of eight, which counts where rows are few. */
 function lowerRotaryAsOne(

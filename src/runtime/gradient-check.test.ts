@@ -92,6 +92,17 @@ const cases: Partial<Record<g.OpName, Case>> = {
     ],
     build: ([a, b]) => g.matmul(a!, b!, { transposeB: true, alpha: 0.7 }),
   },
+  // the weight is frozen
+  adaptedMatmul: {
+    inputs: [
+      [[3, 4], ...real],
+      [[2, 4], ...real],
+      [[5, 2], ...real],
+    ],
+    build: ([x, a, b]) =>
+      g.adaptedMatmul(x!, g.weight('w', 'float32', [5, 4]), a!, b!, { transposeB: true, scale: 0.5 }),
+    weights: { w: new Uint8Array(Float32Array.from({ length: 20 }, (_, i) => Math.sin(i)).buffer) },
+  },
   reshape: { inputs: [[[2, 6], ...real]], build: ([a]) => g.mul(g.reshape(a!, [3, 4]), g.reshape(a!, [3, 4])) },
   expand: { inputs: [[[2, 1], ...real]], build: ([a]) => g.mul(g.expand(a!, [2, 3]), g.constant([1, 2, 3], [3])) },
   transpose: {
@@ -226,6 +237,7 @@ const withoutGradient: Partial<Record<g.OpName, string>> = {
   causalAttentionGradient: 'is a gradient itself; checked through causalAttention',
   groupedOuter: 'is a gradient itself; checked through groupedMatmul',
   order: 'positions',
+  rmsScale: 'part of a gradient',
 };
 
 const options = { device: 'cpu', threads: 1 } as const;

@@ -5,7 +5,7 @@ import { type CompileOptions, float32, type TensorValue } from '../runtime/index
 import type { TuningMethod } from '../tuning/index.ts';
 import { batchFeeds, dropoutMask } from './batch-feeds.ts';
 import type { DropoutKey, LossSums, TrainableTensor, TrainEngine } from './engine.ts';
-import { attentionForm } from './loss-graph.ts';
+import { lossForm } from './loss-graph.ts';
 import type { PlanForm } from './plan-form.ts';
 import { segmentedPlan } from './segmented-plan.ts';
 import { startValues } from './start-values.ts';
@@ -16,6 +16,8 @@ export interface GraphEngineOptions extends CompileOptions {
   readonly plan: PlanForm;
   /** Tokens of the longest sequence that it will be given; left out: any number. Longer ones need more memory than planned. */
   readonly longest?: number;
+  /** Tokens of a batch, in the mean; left out: few. */
+  readonly meanTokens?: number;
   /** Hears how much is done of weights that are quantised now. */
   readonly onCodes?: OnCodes | undefined;
   /** Seed of start values. */
@@ -46,7 +48,7 @@ export async function createGraphEngine(
   const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
   const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));
 
-  const planOptions = { ...options, attention: attentionForm(options.device, options.longest) };
+  const planOptions = { ...options, ...lossForm(model, options.device, options.longest, options.meanTokens) };
   const plan: StepPlan =
     options.plan.kind === 'whole'
       ? wholePlan(model, method, locate, planOptions)

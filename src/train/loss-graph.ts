@@ -21,16 +21,26 @@ export type AttentionForm = 'blocks' | 'rows' | 'square';
 /** Sequences from this length on are cut into blocks; shorter ones run faster side by side (NOTES.md). */
 const blocksFrom = 512;
 
-/** How the programs of a plan are made. */
-export interface LossGraphOptions extends CompileOptions {
+/** How a plan's graphs compute what can be computed in several ways. */
+export interface LossForm {
   /** Left out: in blocks. */
   readonly attention?: AttentionForm;
+  /** Adapters of modules with at most so many inputs are merged into their weights for the forward product; left out: none. */
+  readonly mergedWidth?: number;
 }
 
-/** The form that runs best on a device for sequences of at most `longest` tokens; left out: of any length. */
-export function attentionForm(device: Device, longest = Infinity): AttentionForm {
-  if (device !== 'cpu') return 'square';
-  return longest >= blocksFrom ? 'blocks' : 'rows';
+/** How the programs of a plan are made. */
+export interface LossGraphOptions extends CompileOptions, LossForm {}
+
+/**
+ * The form that runs best on a device.
+ * @param longest tokens of the longest sequence; left out: any number.
+ * @param meanTokens tokens of a batch, in the mean: merging costs the same for every batch and saves by its tokens.
+ */
+export function lossForm(model: Model, device: Device, longest = Infinity, meanTokens = 0): LossForm {
+  if (device !== 'cpu') return { attention: 'square' };
+  const widths = model.linearModules.map(({ inputs }) => inputs).filter((inputs) => inputs <= meanTokens);
+  return { attention: longest >= blocksFrom ? 'blocks' : 'rows', mergedWidth: Math.max(0, ...widths) };
 }
 
 /**
@@ -41,7 +51,7 @@ export function buildLoss(
   model: Model,
   source: ParameterSource,
   layersPerSegment: number,
-  form: AttentionForm = 'blocks',
+  { attention: form = 'blocks', mergedWidth = 0 }: LossForm = {},
   tailLayers = 0,
 ): g.Node {
   const rows = rowLayoutInputs();
@@ -61,5 +71,7 @@ export function buildLoss(
     const done = layer + 1;
     if (done === cutLayers || (done < cutLayers && done % layersPerSegment === 0)) x = g.cut(x, cuts++);
   }
-  return weightedCrossEntropy(model.logits(source, g.gather(x, labelled.rows)), labelled);
+  const loss = weightedCrossEntropy(model.logits(source, g.gather(x, labelled.rows)), labelled);
+  const [early] = g.gatherEarly([loss]);
+  return mergedWidth > 0 ? g.mergeAdapters([early!], mergedWidth)[0]! : early!;
 }

@@ -4,7 +4,8 @@ import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import { layerStages } from './layer-stages.ts';
-import { type AttentionForm, attentionForm } from './loss-graph.ts';
+import { valuesPerToken } from './kept-products.ts';
+import { type LossForm, lossForm } from './loss-graph.ts';
 import { keepsAttended, type PlanForm, type SegmentedForm } from './plan-form.ts';
 import { type Outputs, type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
 import { takesReadWeights } from './shared-program.ts';
@@ -16,6 +17,8 @@ export interface BatchSize {
   readonly longest: number;
   readonly tokens: number;
   readonly labelled: number;
+  /** Tokens of a micro-batch of the run, in the mean; left out: all are as large. */
+  readonly meanTokens?: number;
 }
 
 /** Bytes by what they are for. `peak` is the expected VmHWM of the trainer. */
@@ -61,43 +64,57 @@ interface PlannedGraphs {
   }[];
   /** Weights that shared programs keep in buffers. */
   readonly read: number;
+  /** Bytes of a token that a segment leaves for its backward pass, where it keeps its products. */
+  readonly keptPerToken: number;
 }
 
 const made = new WeakMap<TuningMethod, Map<string, PlannedGraphs>>();
 
 /** The graphs of a form, built once for a method whatever the batch. */
-function graphsOf(model: Model, method: TuningMethod, form: PlanForm, attention: AttentionForm): PlannedGraphs {
+function graphsOf(model: Model, method: TuningMethod, form: PlanForm, how: LossForm): PlannedGraphs {
   let forms = made.get(method);
   if (!forms) made.set(method, (forms = new Map()));
   const { kind, ...rest } = form;
   const key = JSON.stringify([
     kind,
-    attention,
+    how,
     'layersPerSegment' in rest
-      ? [rest.layersPerSegment, rest.tailLayers, rest.tokensAtOnce !== undefined, rest.headBytes, keepsAttended(rest)]
+      ? [
+          rest.layersPerSegment,
+          rest.tailLayers,
+          keepsProducts(rest, model),
+          rest.tokensAtOnce !== undefined,
+          rest.headBytes,
+          keepsAttended(rest),
+        ]
       : [],
   ]);
   let graphs = forms.get(key);
   if (!graphs) {
     graphs =
       form.kind === 'whole'
-        ? { whole: wholeOutputs(model, method, attention), read: 0 }
-        : segmentGraphs(model, method, form, attention);
+        ? { whole: wholeOutputs(model, method, how), read: 0, keptPerToken: 0 }
+        : segmentGraphs(model, method, form, how);
     forms.set(key, graphs);
   }
   return graphs;
 }
 
-function segmentGraphs(
-  model: Model,
-  method: TuningMethod,
-  form: SegmentedForm,
-  attention: AttentionForm,
-): PlannedGraphs {
-  const bodies = segmentBodies(model, method, form.layersPerSegment, true, attention, form.tailLayers);
+/** Which segments leave their products to the backward pass. */
+function keepsProducts(
+  { keptLayers = 0, layersPerSegment, tailLayers = 0 }: Omit<SegmentedForm, 'kind'>,
+  { layerCount }: Model,
+): string {
+  if (keptLayers === 0) return 'none';
+  return keptLayers < Math.ceil((layerCount - tailLayers) / layersPerSegment) ? 'some' : 'all';
+}
+
+function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, how: LossForm): PlannedGraphs {
+  const bodies = segmentBodies(model, method, form.layersPerSegment, true, how, form.tailLayers);
   const segments: NonNullable<PlannedGraphs['segments']>[number][] = [];
   const seen = new Set<string>();
   let read = 0;
+  let keptPerToken = 0;
   const both = ({ forward, backward }: { forward: Outputs; backward: Outputs | undefined }): Outputs[] =>
     backward ? [forward, backward] : [forward];
   bodies.slice(0, -1).forEach((body, i) => {
@@ -106,12 +123,15 @@ function segmentGraphs(
     seen.add(key);
     const isShared = i > 0 && bodies.length > 3;
     const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
-    const graphs = stages ? [...both(stages.before), ...both(stages.behind)] : both(segmentOf(body, false, method));
-    const bytes = (nodes: readonly g.Node[]): number =>
-      nodes.reduce(
-        (sum, { shape }) => sum + 4 * shape.slice(1).reduce<number>((product, size) => product * Number(size), 1),
-        0,
-      );
+    const keeping = form.keptLayers && !stages ? segmentOf(body, false, method, true) : undefined;
+    const graphs = stages
+      ? [...both(stages.before), ...both(stages.behind)]
+      : [
+          ...(keeping ? both(keeping) : []),
+          ...(!keeping || keepsProducts(form, model) === 'some' ? both(segmentOf(body, false, method)) : []),
+        ];
+    const bytes = (nodes: readonly g.Node[]): number => nodes.reduce((sum, node) => sum + 4 * valuesPerToken(node), 0);
+    if (keeping) keptPerToken = Math.max(keptPerToken, bytes(keeping.kept.map((name) => keeping.forward[name]!)));
     // what goes into attention and comes out of it, and the gradient of the latter; of the former too where that is computed
     const [mixed, given] = stages ? [bytes(stages.mixed), bytes(stages.given)] : [0, 0];
     const between = 2 * given + (keepsAttended(form) ? 0 : mixed);
@@ -129,7 +149,7 @@ function segmentGraphs(
       ? { graphs: both(stretches.stretches[0]!), kind: 'head stretch', between: 0 }
       : { graphs: [segmentOf(bodies.at(-1)!, true, method).backward!], kind: 'tail', between: 0 },
   );
-  return { segments, read };
+  return { segments, read, keptPerToken };
 }
 
 /** Layers of one key need the same memory. */
@@ -178,7 +198,7 @@ export function memoryOf(
     (sum, { width, rowsPerToken }) => sum + width * rowsPerToken * batch.tokens,
     0,
   );
-  const graphs = graphsOf(model, method, form, attentionForm('cpu', batch.longest));
+  const graphs = graphsOf(model, method, form, lossForm(model, 'cpu', batch.longest, batch.meanTokens ?? batch.tokens));
   let runs: PlannedRun[];
   if (form.kind === 'whole') {
     // results are copied once more on their way into JavaScript
@@ -210,7 +230,7 @@ function segmentRuns(
   model: Model,
   batch: BatchSize,
   form: SegmentedForm,
-  { segments }: PlannedGraphs,
+  { segments, keptPerToken }: PlannedGraphs,
   masks: number,
   gradients: number,
 ): PlannedRun[] {
@@ -218,12 +238,13 @@ function segmentRuns(
   const tail = form.tailLayers ?? 0;
   const layers = Math.max(1, Math.ceil((model.layerCount - tail) / form.layersPerSegment));
   const kept = { memory: 1, bfloat16: 0.5, disk: 0 }[form.keptIn ?? 'memory'] * layers * border;
+  const products = (form.keptLayers ?? 0) * keptPerToken * batch.tokens;
   const parts = Math.ceil(batch.tokens / (form.tokensAtOnce ?? batch.tokens));
   const bindings = bindingsOf(model, batch);
   return segments!.flatMap(({ graphs, kind, between }) =>
     graphs.map((outputs): PlannedRun => {
       // the gradients at both ends, and one result in a program and out of it
-      const shared = { outputs, held: kept + 3 * border + masks / layers };
+      const shared = { outputs, held: kept + products + 3 * border + masks / layers };
       switch (kind) {
         case 'segment':
           return { ...shared, bindings };
@@ -274,25 +295,39 @@ function planForms({ tokens, longest }: BatchSize, wanted: boolean | undefined):
 /** What `gradient_checkpointing: true` may need, as a multiple of what segments of one layer need: room that saves time. */
 const roomForTail = 1.5;
 
-/** The form with as many layers in its tail as fit below `limit` bytes. */
-function withTail(
+/**
+ * The form with what room below `limit` bytes allows: products that wait for the backward pass, which saves most time for its
+ * room, then layers in the tail.
+ */
+function withRoom(
   form: SegmentedForm,
   layerCount: number,
   limit: number,
   plan: (form: PlanForm) => MemoryPlan,
 ): MemoryPlan {
   let best = plan(form);
-  let low = 0;
-  let high = layerCount;
-  while (high > low) {
-    const tailLayers = Math.ceil((low + high) / 2);
-    const candidate = plan({ ...form, tailLayers });
-    if (candidate.peak <= limit) {
-      best = candidate;
-      low = tailLayers;
-    } else {
-      high = tailLayers - 1;
+  const most = (highest: number, formOf: (count: number) => SegmentedForm): number => {
+    let low = 0;
+    let high = highest;
+    while (high > low) {
+      const count = Math.ceil((low + high) / 2);
+      const candidate = plan(formOf(count));
+      if (candidate.peak <= limit) {
+        best = candidate;
+        low = count;
+      } else {
+        high = count - 1;
+      }
     }
+    return low;
+  };
+  const segments = Math.ceil(layerCount / form.layersPerSegment);
+  const keptLayers = most(segments, (count) => ({ ...form, keptLayers: count }));
+  if (keptLayers === segments) {
+    most(layerCount, (count) => {
+      const others = Math.ceil((layerCount - count) / form.layersPerSegment);
+      return { ...form, keptLayers: others, tailLayers: count };
+    });
   }
   return best;
 }
@@ -317,7 +352,7 @@ export function choosePlan(
     if (plan.peak <= limit) {
       if (form.kind === 'whole' || form.headBytes !== undefined) return plan;
       const room = wanted === true ? Math.min(limit, roomForTail * plan.peak) : limit;
-      return withTail(form, model.layerCount, room, planOf);
+      return withRoom(form, model.layerCount, room, planOf);
     }
     if (!least || plan.peak < least.peak) least = plan;
   }

@@ -18,6 +18,11 @@ export interface SegmentedForm {
    */
   readonly tailLayers?: number | undefined;
   /**
+   * Segments whose products wait in memory for the backward pass, so that it computes just the rest again: the last ones before
+   * the tail. Left out: none. Not where layers are cut.
+   */
+  readonly keptLayers?: number | undefined;
+  /**
    * Cuts every layer around its attention, and runs what stands before and behind it on at most so many tokens at a time;
    * left out: layers stay whole.
    */

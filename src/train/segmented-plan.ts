@@ -35,12 +35,13 @@ export function segmentedPlan(
   const chunks = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
   const programs = new SegmentPrograms(chunks ? locateStretches(chunks, locate) : locate, options);
   const passesOf = (training: boolean): Passes => {
-    const bodies = segmentBodies(model, method, form.layersPerSegment, training, options.attention, form.tailLayers);
-    const layers = bodies.slice(0, -1).map((body): LayerRunner => {
+    const bodies = segmentBodies(model, method, form.layersPerSegment, training, options, form.tailLayers);
+    const keptFrom = bodies.length - 1 - (training ? (form.keptLayers ?? 0) : 0);
+    const layers = bodies.slice(0, -1).map((body, i): LayerRunner => {
       const stages = form.tokensAtOnce === undefined ? undefined : layerStages(body, method);
       return stages
         ? stagedLayer(programs, stages, form.tokensAtOnce!, keepsAttended(form))
-        : wholeSegment(programs, segmentOf(body, false, method));
+        : wholeSegment(programs, segmentOf(body, false, method, i >= keptFrom));
     });
     const head = chunks
       ? new HeadRunner(chunks, programs, form.tokensAtOnce)
@@ -49,7 +50,7 @@ export function segmentedPlan(
   };
   const passes = passesOf(true);
   // without dropout the forward pass of training is that of evaluation
-  let plain: Passes | undefined = method.dropoutSites.length === 0 ? passes : undefined;
+  let plain: Passes | undefined = method.dropoutSites.length === 0 && !form.keptLayers ? passes : undefined;
   return {
     kind: 'segmented',
     step: async (feeds, feedsFor, collect, onProgress) => {

@@ -6,14 +6,21 @@ import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { type AttentionForm, buildLoss } from './loss-graph.ts';
+import { productsToKeep, replaced } from './kept-products.ts';
+import { buildLoss, type LossForm } from './loss-graph.ts';
 import { gradientOutput, lossOutput, trainableNodes } from './step-plan.ts';
 
 /** A graph's outputs by name. */
 export type Outputs = Readonly<Record<string, g.Node>>;
 
 /** A segment's input and output at the cut below and above it, and the gradients that arrive and leave there. */
-export const borderNames = { input: 'x', output: 'y', arriving: 'dy', leaving: 'dx' } as const;
+export const borderNames = {
+  input: 'x',
+  output: 'y',
+  arriving: 'dy',
+  leaving: 'dx',
+  kept: (index: number): string => `kept ${index}`,
+} as const;
 
 /** One stretch of the loss graph between two cuts. */
 export interface SegmentBody {
@@ -32,6 +39,8 @@ export interface Segment {
   readonly forward: Outputs;
   /** Undefined where nothing below its end moves. */
   readonly backward: Outputs | undefined;
+  /** What the forward program gives beside its result, and the backward program takes. */
+  readonly kept: readonly string[];
 }
 
 /** Cuts the loss graph: embedding, groups of layers, head and loss. */
@@ -40,10 +49,10 @@ export function segmentBodies(
   method: TuningMethod,
   layersPerSegment: number,
   training = true,
-  attention?: AttentionForm,
+  form?: LossForm,
   tailLayers?: number,
 ): SegmentBody[] {
-  const loss = buildLoss(model, method.source(training), layersPerSegment, attention, tailLayers);
+  const loss = buildLoss(model, method.source(training), layersPerSegment, form, tailLayers);
   const cuts = g.cutNodes([loss]);
   // without the mark itself, whose number would tell equal layers apart
   const ends = [...cuts.map(({ inputs }) => inputs[0]!), loss];
@@ -82,17 +91,31 @@ export function gradientOutputs(
   );
 }
 
-/** The programs of one segment; the last one's begins with the loss. */
-export function segmentOf({ start, end, below, moves }: SegmentBody, isLast: boolean, method: TuningMethod): Segment {
+/**
+ * The programs of one segment; the last one's begins with the loss.
+ * @param keepsProducts the forward program leaves its products to the backward one; else they are computed again.
+ */
+export function segmentOf(
+  { start, end, below, moves }: SegmentBody,
+  isLast: boolean,
+  method: TuningMethod,
+  keepsProducts = false,
+): Segment {
   const forward = { [isLast ? lossOutput : borderNames.output]: end };
-  if (!moves) return { forward, backward: isLast ? forward : undefined };
+  if (!moves) return { forward, backward: isLast ? forward : undefined, kept: [] };
   const seed = isLast ? g.constant([1], [1, 1]) : g.input(borderNames.arriving, end.dtype, end.shape);
   const borders = start && below ? { [borderNames.leaving]: start } : {};
+  const gradients = gradientOutputs([{ output: end, seed }], borders, method);
+  if (isLast || !keepsProducts) {
+    return { forward, backward: g.joinThinProducts({ ...(isLast ? forward : {}), ...gradients }), kept: [] };
+  }
+  const nodes = Object.values(gradients);
+  const products = productsToKeep(end, nodes);
+  const names = products.map((_, i) => borderNames.kept(i));
+  const reading = replaced(nodes, products, borderNames.kept);
   return {
-    forward,
-    backward: {
-      ...(isLast ? forward : {}),
-      ...gradientOutputs([{ output: end, seed }], borders, method),
-    },
+    forward: { ...forward, ...Object.fromEntries(products.map((node, i) => [names[i]!, node])) },
+    backward: g.joinThinProducts(Object.fromEntries(Object.keys(gradients).map((name, i) => [name, reading[i]!]))),
+    kept: names,
   };
 }

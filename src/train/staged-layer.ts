@@ -43,11 +43,13 @@ export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept
     onRun();
     return results;
   };
+  let products: Values = {};
   return {
     runs: { forward: 1, backward: backward ? 1 : 0 },
     forward: async (x, context) => {
       const results = await run(forward, x ? { [borderNames.input]: x } : {}, context);
-      collectAll(results, [borderNames.output], context);
+      collectAll(results, [borderNames.output, ...segment.kept], context);
+      products = Object.fromEntries(segment.kept.map((name) => [name, results[name]!]));
       return results[borderNames.output];
     },
     backward: async (x, arriving, context) => {
@@ -55,7 +57,9 @@ export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept
       const given = {
         ...(x ? { [borderNames.input]: x } : {}),
         ...(arriving ? { [borderNames.arriving]: arriving } : {}),
+        ...products,
       };
+      products = {};
       const results = await run(backward, given, context);
       collectAll(results, [borderNames.leaving], context);
       return results[borderNames.leaving];

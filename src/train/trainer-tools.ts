@@ -94,7 +94,9 @@ export function largestBatch(train: SampleSet, batchSize: number): BatchSize {
       .sort()
       .subarray(-batchSize)
       .reduce((sum, count) => sum + count, 0);
-  return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled) };
+  const tokens = train.lengths.reduce((sum, length) => sum + length, 0);
+  const meanTokens = Math.round((tokens / Math.max(1, train.size)) * Math.min(batchSize, train.size));
+  return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled), meanTokens };
 }
 
 /** The micro-batch of the longest samples. */

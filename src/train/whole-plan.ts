@@ -4,12 +4,12 @@ import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
 import { compile, type Program, type WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { type AttentionForm, buildLoss, type LossGraphOptions } from './loss-graph.ts';
+import { buildLoss, type LossForm, type LossGraphOptions } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
 
 /** The loss and the gradients of all that moves, as outputs of one graph. */
-export function wholeOutputs(model: Model, method: TuningMethod, attention?: AttentionForm): Record<string, g.Node> {
-  const loss = buildLoss(model, method.source(true), model.layerCount, attention);
+export function wholeOutputs(model: Model, method: TuningMethod, form?: LossForm): Record<string, g.Node> {
+  const loss = buildLoss(model, method.source(true), model.layerCount, form, model.layerCount);
   const moved = trainableNodes([loss], method);
   const flows = gradients([{ output: loss, seed: g.constant([1], [1, 1]) }], [...moved.values()]);
   const outputs: Record<string, g.Node> = { [lossOutput]: loss };
@@ -17,7 +17,7 @@ export function wholeOutputs(model: Model, method: TuningMethod, attention?: Att
     const flow = flows[i];
     if (flow) outputs[gradientOutput(name)] = flow;
   });
-  return outputs;
+  return g.joinThinProducts(outputs);
 }
 
 /** Builds the whole plan; its programs are compiled when they are first needed. */
@@ -32,13 +32,13 @@ export function wholePlan(
   return {
     kind: 'whole',
     step: async (feeds, _feedsFor, collect) => {
-      program ??= compileStep(wholeOutputs(model, method, options.attention), locate, options);
+      program ??= compileStep(wholeOutputs(model, method, options), locate, options);
       const results = await (await program).run(feeds);
       for (const [name, value] of Object.entries(results)) collect(name, value);
     },
     loss: async (feeds) => {
       evaluation ??= compile(
-        { [lossOutput]: buildLoss(model, method.source(false), model.layerCount, options.attention) },
+        { [lossOutput]: buildLoss(model, method.source(false), model.layerCount, options, model.layerCount) },
         locate,
         options,
       );

@@ -27,6 +27,12 @@ export function rmsNorm(x: Node, gain: Node, epsilon: number): Node<'rmsNorm'> {
   return makeNode('rmsNorm', [x, gain], { epsilon }, 'float32', x.shape);
 }
 
+/** 1 / sqrt(mean(x^2) + epsilon) of each row of `rmsNorm` of the same inputs, which leaves it behind: f32[..., 1]. */
+export function rmsScale(x: Node, gain: Node, epsilon: number): Node<'rmsScale'> {
+  requireDtype('rmsScale', [x, gain], ['float32']);
+  return makeNode('rmsScale', [x, gain], { epsilon }, 'float32', [...x.shape.slice(0, -1), 1]);
+}
+
 /** (x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias along the last axis: x f32[..., D], gain and bias f32[D] (Ba et al. 2016). */
 export function layerNorm(x: Node, gain: Node, bias: Node, epsilon: number): Node<'layerNorm'> {
   requireDtype('layerNorm', [x, gain, bias], ['float32']);
