@@ -1,6 +1,6 @@
 """lm-evaluation-harness against `fettle serve`, unchanged (model `local-completions`), beside transformers through the same harness.
 
-    PYTHON bench/server/lm_eval_mmlu.py MODEL MMLU_FOLDER WORK [--shots 0] [--limit 20] [--subjects a,b]
+    PYTHON bench/server/lm_eval_mmlu.py MODEL MMLU_FOLDER WORK [--shots 0] [--limit 20] [--texts 20] [--subjects a,b]
     PYTHON bench/server/lm_eval_mmlu.py assets/demo/model made-up WORK --subjects global_facts --record test/goldens/server/lm-eval.json
 
 lm_eval 0.4.13, transformers 5.23, torch 2.13, float32. MMLU_FOLDER holds dev/ and test/ as CSV files. Compared are the accuracy, every log-likelihood,
@@ -32,6 +32,7 @@ parser.add_argument("mmlu")
 parser.add_argument("work")
 parser.add_argument("--shots", type=int, default=0)
 parser.add_argument("--limit", type=int, default=20)
+parser.add_argument("--texts", type=int, default=20, help="how many questions a subject are also answered in words")
 parser.add_argument("--subjects", default="global_facts,world_religions,astronomy,machine_learning")
 parser.add_argument("--max-length", type=int, default=512)
 parser.add_argument("--record")
@@ -104,8 +105,12 @@ class Recorder(BaseHTTPRequestHandler):
 
 
 def run(harness, limit):
-    names = [f"{form}_{subject}" for subject in subjects for form in ("own", "text")]
-    found = simple_evaluate(model=harness, tasks=names, num_fewshot=options.shots, limit=limit, task_manager=TaskManager(include_path=options.work), log_samples=True, bootstrap_iters=0)
+    found = {"results": {}, "samples": {}}
+    for form, most in (("own", limit), ("text", min(limit, options.texts))):
+        names = [f"{form}_{subject}" for subject in subjects]
+        part = simple_evaluate(model=harness, tasks=names, num_fewshot=options.shots, limit=most, task_manager=TaskManager(include_path=options.work), log_samples=True, bootstrap_iters=0)
+        for kind, values in found.items():
+            values.update(part[kind])
     for samples in found["samples"].values():
         samples.sort(key=lambda sample: sample["doc_id"])
     return found
