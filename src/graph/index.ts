@@ -22,6 +22,7 @@ export {
   type IntegerProducts,
   isIntegerLayout,
   type QuantizedLayout,
+  stackedWeights,
 } from './quantized.ts';
 export { verify } from './verify.ts';
 export type { Alibi, ScoreRule } from './score-rule.ts';

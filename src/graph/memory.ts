@@ -6,7 +6,7 @@ import { rowStretches } from './ops/index.ts';
 import { defaultBlockSizes, headsAtATime } from './attention-blocks.ts';
 import { bytesPerElement } from './dtype.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
-import { expandedRows, type QuantizedLayout } from './quantized.ts';
+import { expandedRows, type QuantizedLayout, stackedWeights } from './quantized.ts';
 import type { Dim, Shape } from './shape.ts';
 
 /** Sizes of symbolic dimensions. */
@@ -91,11 +91,13 @@ function innerBytes(node: Node, size: number, bindings: Bindings): number {
 
 /**
  * The rows split into groups, which stand as long as the rows themselves; the products of the groups before they stand
- * together; and one weight in f32 where it is stored otherwise.
+ * together; and one weight in f32 where it is stored otherwise, of codes as many as are expanded together.
  */
 function groupedBytes(node: Node<'groupedMatmul'>, size: number, bindings: Bindings): number {
   const { layout, groups } = node.attributes;
   const rows = tensorBytes(node.inputs[0]!, bindings);
+  const stacked = layout ? stackedWeights(layout, groups) : 1;
+  if (layout && stacked > 1) return rows + size + stacked * layout.shape[0] * layout.shape[1] * 9.5;
   if (layout) return rows + size + layoutBytes(layout, size / groups);
   const weight = node.inputs[2]!;
   return rows + size + (weight.dtype === 'float32' ? 0 : countElements(weight.shape, {}) * 4);

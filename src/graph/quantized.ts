@@ -88,6 +88,18 @@ export const fourBitValues: Readonly<Record<FourBitType, Float32Array>> = {
 /** Bytes of f32 that a product expands at a time: large beside the product's own blocks, small beside a large model's weight. */
 const maxChunkBytes = 64 * 1024 * 1024;
 
+/** Bytes of f32 that weights of a group expand to together. */
+const maxStackBytes = 32 * 1024 * 1024;
+
+/** How many of `count` weights of one layout are expanded together: their blocks must lie side by side as those of one weight. */
+export function stackedWeights({ shape: [outputs, inputs], ...layout }: QuantizedLayout, count: number): number {
+  const values = outputs * inputs;
+  const most = Math.min(count, Math.max(1, Math.floor(maxStackBytes / (4 * values))));
+  if (layout.dtype === 'int8') return most;
+  const { blockSize, nestedBlockSize = 1 } = layout;
+  return values % 4 === 0 && values % (blockSize * nestedBlockSize) === 0 ? most : 1;
+}
+
 /** The rows of a weight that a product expands at a time, in order: whole blocks each. */
 export function expandedRows({ shape: [outputs, inputs], ...layout }: QuantizedLayout): [begin: number, end: number][] {
   const blockSize = layout.dtype === 'int8' ? 1 : layout.blockSize;

@@ -2,9 +2,10 @@
  * Products of groups of rows with a weight each: the rows split, a product for each group, and the results one after the other.
  * A weight in codes is expanded when the product of the group before it is there, so that one stands in f32 at a time.
  */
-import { groupedWeights, type Node } from '../graph/index.ts';
+import { groupedWeights, type Node, stackedWeights } from '../graph/index.ts';
 import { dataTypeCodes } from './proto.ts';
 import { emitQuantizedProduct } from './quantized-matmul.ts';
+import { emitStackedWeights } from './stacked-weights.ts';
 import type { GraphWriter } from './writer.ts';
 
 /** The rows of each group, in one node that all products of the same table share: many nodes make sessions slow to create. */
@@ -58,8 +59,19 @@ export function lowerGroupedMatmul(
   const nodes = groupedWeights(node.inputs, attributes);
   const products: string[] = [];
   const tables = groupsOf(writer, x, node.inputs[0]!.shape[1] as number, bounds, attributes.groups);
-  groupedWeights(inputs, attributes).forEach((parts, group) => {
+  const weights = groupedWeights(inputs, attributes);
+  const stacked = layout === undefined || writer.expandsWeights ? 1 : stackedWeights(layout, attributes.groups);
+  let expanded: readonly string[] = [];
+  weights.forEach((parts, group) => {
     const rows = tables[group]!;
+    if (layout && stacked > 1) {
+      const place = group % stacked;
+      if (place === 0) {
+        expanded = emitStackedWeights(writer, layout, weights.slice(group, group + stacked), products.at(-1) ?? x);
+      }
+      products.push(emitProduct(writer, rows, expanded[place]!, { transB: transposeB ? 1n : 0n, alpha }));
+      return;
+    }
     if (layout) {
       const product = emitQuantizedProduct(writer, layout, transposeB, rows, parts, products.at(-1));
       products.push(alpha === 1 ? product : writer.emit('Mul', [product, writer.floats([alpha])]));

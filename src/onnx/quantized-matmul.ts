@@ -31,7 +31,8 @@ function codeTable(type: FourBitType, length: 2 | 4): Float32Array {
 
 const tables = new Map<string, Float32Array>();
 
-function tableOf(writer: GraphWriter, type: FourBitType, length: 2 | 4): string {
+/** The initializer of the values that runs of `length` codes stand for. */
+export function tableOf(writer: GraphWriter, type: FourBitType, length: 2 | 4): string {
   const key = `${type} by ${length}`;
   return writer.table(key, [16 ** length, length], () => {
     let table = tables.get(key);
@@ -41,13 +42,13 @@ function tableOf(writer: GraphWriter, type: FourBitType, length: 2 | 4): string 
 }
 
 /** Rows or other stretches of the weight; the first number of a stretch may depend on a value of the run. */
-type Cut = (tensor: string, begin: number, end: number) => string;
+export type Cut = (tensor: string, begin: number, end: number) => string;
 
 /**
  * Cuts that cannot be made before `after` is computed: their beginning is raised by 0 x its number of rows. Their length is not
  * known before the run, so nothing shall be known of them (see `withoutRank`).
  */
-function cutAfter(writer: GraphWriter, after: string | undefined, columns?: number): Cut {
+export function cutAfter(writer: GraphWriter, after: string | undefined, columns?: number): Cut {
   if (after === undefined) {
     return (tensor, begin, end) =>
       writer.emit('Slice', [tensor, writer.integers([begin]), writer.integers([end]), writer.integers([0])]);

@@ -13,7 +13,7 @@ import {
   quantizeScales,
 } from '../quant/index.ts';
 import { hashKey, RandomStream } from '../util/index.ts';
-import { compile, float32 } from './index.ts';
+import { compile, float32, int64 } from './index.ts';
 
 const options = { device: 'cpu', threads: 1 } as const;
 
@@ -26,8 +26,8 @@ const bytes = (array: Float32Array | Uint8Array | Int8Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 /** A weight in codes: its layout, the bytes of its leaves, and the values that they stand for. */
-function makeWeight(shape: readonly [number, number], dtype: 'nf4' | 'fp4' | 'int8', nested: boolean) {
-  const values = randoms(`w ${shape.join('x')}`, shape[0] * shape[1]);
+function makeWeight(shape: readonly [number, number], dtype: 'nf4' | 'fp4' | 'int8', nested: boolean, name = 'w') {
+  const values = randoms(`${name} ${shape.join('x')}`, shape[0] * shape[1]).map((value) => value * name.length);
   if (dtype === 'int8') {
     const tensor = quantizeEightBit(values, shape[1]);
     return {
@@ -132,3 +132,47 @@ it('a weight larger than one stretch is expanded piece by piece', async () => {
   expect((results['y']!.data as Float32Array).every((value, row) => value === row + 1)).toBe(true);
   expect((results['dx']!.data as Float32Array).every((value) => value === shape[0] + 1)).toBe(true);
 });
+
+it.each([
+  ['nf4', true],
+  ['fp4', false],
+  ['int8', false],
+] as const)(
+  '%s (nested: %s): weights of a group are expanded together, each with its own scales',
+  async (dtype, nested) => {
+    // more weights than are expanded at a time
+    const shape = [1024, 1024] as const;
+    const kinds = ['w', 'ww', 'www'].map((name) => makeWeight(shape, dtype, nested, name));
+    const made = Array.from({ length: 9 }, (_, e) => kinds[(e * e) % 3]!);
+    const layout = made[0]!.layout as g.QuantizedLayout;
+    expect(g.stackedWeights(layout, 9)).toBe(8);
+    const x = g.input('x', 'float32', ['M', 1024]);
+    const bounds = g.input('bounds', 'int64', [10]);
+    const names = made.map((_, e) => `${e}`);
+    const weights = names.map((name) => g.quantizedWeight(name, layout));
+    const outputs = {
+      y: g.groupedMatmul(x, bounds, weights, { transposeB: true, layout }),
+      back: g.groupedMatmul(x, bounds, weights, { transposeB: false, layout, alpha: 2 }),
+    };
+    const leafOf = (name: string): Uint8Array => made[Number(name[0])]!.leaves[`w${name.slice(1)}`]!;
+    const cuts = [0, 2, 2, 3, 5, 5, 5, 6, 7, 9];
+    const rows = randoms('rows', 9 * 1024);
+    const feeds = { x: float32(rows, [9, 1024]), bounds: int64(cuts) };
+    const program = await compile(outputs, leafOf, options);
+    const { y, back } = await program.run(feeds);
+    await program.release();
+    made.forEach(({ expanded }, e) => {
+      for (let row = cuts[e]!; row < cuts[e + 1]!; row++) {
+        for (const column of [0, 513, 1023]) {
+          let [forward, backward] = [0, 0];
+          for (let i = 0; i < 1024; i++) {
+            forward += rows[row * 1024 + i]! * expanded[column * 1024 + i]!;
+            backward += 2 * rows[row * 1024 + i]! * expanded[i * 1024 + column]!;
+          }
+          expect((y!.data as Float32Array)[row * 1024 + column]).toBeCloseTo(forward, 3);
+          expect((back!.data as Float32Array)[row * 1024 + column]).toBeCloseTo(backward, 3);
+        }
+      }
+    });
+  },
+);

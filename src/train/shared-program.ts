@@ -58,11 +58,14 @@ const arrays: Partial<Record<g.DType, new (memory: ArrayBuffer, offset: number, 
 
 /** Weights up to this size are read anew for each run; larger ones are mapped by a program of their own. */
 const maxReadBytes = 64e6;
+/** The same with routed experts, whose programs of thousands of nodes take seconds to make. */
+const maxReadExpertBytes = 512e6;
 
 /** Whether a graph's weights are given to it as it runs, so that equal graphs can share a program. */
 export function takesReadWeights(outputs: readonly g.Node[]): boolean {
-  const weights = g.reachableNodes(outputs).filter(({ op }) => op === 'weight');
-  return weights.every(({ dtype }) => dtype in arrays) && g.weightBytes(outputs) <= maxReadBytes;
+  const nodes = g.reachableNodes(outputs);
+  const most = nodes.some(({ op }) => op === 'groupedMatmul') ? maxReadExpertBytes : maxReadBytes;
+  return nodes.every(({ op, dtype }) => op !== 'weight' || dtype in arrays) && g.weightBytes(outputs) <= most;
 }
 
 /** Weights begin at multiples of this, as vector instructions like it. */
