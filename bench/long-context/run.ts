@@ -16,7 +16,7 @@ import { hashKey, mix32 } from '../../src/util/index.ts';
 import { benchModel, type BenchShape, benchShapes, defaultCacheFolder } from '../support/bench-models.ts';
 import { describeMachine } from '../support/machine.ts';
 import { buildOurStep, ourCommand, ourEnvironment } from '../support/sides.ts';
-import { StepProcess } from '../support/step-process.ts';
+import { type Batch, StepProcess } from '../support/step-process.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -49,6 +49,13 @@ const start = (length: number, more: readonly string[]): Promise<StepProcess> =>
   const size = ['--longest', String(length), '--labelled', String(labelledOf(length)), ...more];
   return StepProcess.start(`${length} tokens`, ourCommand(script, model, 'segmented', size), ourEnvironment);
 };
+/** Random ids, the last `labelled` of them trained. */
+function rowOf(length: number, labelled: number): Batch {
+  const key = hashKey('long-context', length);
+  const ids = Array.from({ length }, (_, t) => mix32(key, t) % vocabularySize);
+  return { ids: [ids], labels: [ids.map((id, t) => (t < length - labelled ? -100 : id))] };
+}
+
 let formOptions = ['--memory-limit', String(Number(options['memory-limit']))];
 if (options['same-form']) {
   const longest = await start(Math.max(...lengths), formOptions);
@@ -61,10 +68,9 @@ for (const length of lengths) {
   const labelled = labelledOf(length);
   const child = await start(length, formOptions);
   try {
-    const key = hashKey('long-context', length);
-    const ids = Array.from({ length }, (_, t) => mix32(key, t) % vocabularySize);
-    const labels = ids.map((id, t) => (t < length - labelled ? -100 : id));
-    const { seconds, loss, peakBytes } = await child.step({ ids: [ids], labels: [labels] });
+    // a short row first: the optimiser's state stands from its first step on
+    await child.step(rowOf(16, 1));
+    const { seconds, loss, peakBytes } = await child.step(rowOf(length, labelled));
     const { form, plannedPeakBytes } = child.ready;
     const result: Result = {
       length,

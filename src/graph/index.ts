@@ -8,7 +8,7 @@ export { gatherEarly } from './gather-early.ts';
 export { joinThinProducts } from './join-products.ts';
 export { mergeAdapters } from './merge-adapters.ts';
 export { formatNode, printGraph } from './print.ts';
-export { type Bindings, peakBytes, tensorBytes, weightBytes } from './memory.ts';
+export { type Bindings, peakBytes, type Peaks, peaksOf, tensorBytes, weightBytes } from './memory.ts';
 export {
   type BlockCodes,
   blockCodesSize,

@@ -39,40 +39,67 @@ const inPlace: ReadonlySet<OpName> = new Set(['softmax', 'sigmoid', 'tanh']);
 /** Memory of temporaries inside a lowered operation, as a multiple of its result. */
 const temporaries: Partial<Record<OpName, number>> = { crossEntropyGradient: 1 };
 
+/** Most bytes that are alive at once: of all tensors, and of those below a size and from it on, each at its own time. */
+export interface Peaks {
+  readonly all: number;
+  readonly small: number;
+  readonly large: number;
+}
+
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
 export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {
+  return peaksOf(outputs, bindings, Infinity).all;
+}
+
+/** Peak bytes of small and of large tensors: those of at least `largeFrom` bytes. */
+export function peaksOf(outputs: readonly Node[], bindings: Bindings, largeFrom: number): Peaks {
   const order = executionOrder(outputs);
   const storage = (node: Node): Node => (aliases.has(node.op) ? storage(node.inputs[0]!) : node);
   const uses = new Map<Node, number>();
   for (const node of order) {
     if (aliases.has(node.op)) continue;
-    for (const input of new Set(node.inputs.map(storage))) uses.set(input, (uses.get(input) ?? 0) + 1);
+    for (const input of new Set(readInputs(node).map(storage))) uses.set(input, (uses.get(input) ?? 0) + 1);
   }
   const kept = new Set(outputs.map(storage));
   const differentiated = new Set(
     order.flatMap(({ op, inputs }) => (op === 'causalAttentionGradient' ? inputs.slice(-2, -1) : [])),
   );
   const isLeaf = (node: Node): boolean => node.op === 'input' || node.op === 'weight' || node.op === 'constant';
-  let alive = 0;
-  let peak = 0;
+  const alive = { all: 0, small: 0, large: 0 };
+  const peaks = { all: 0, small: 0, large: 0 };
+  const kindOf = (size: number): 'small' | 'large' => (size < largeFrom ? 'small' : 'large');
+  const add = (size: number): void => {
+    alive.all += size;
+    alive[kindOf(Math.abs(size))] += size;
+  };
   const sizes = new Map<Node, number>();
   for (const node of order) {
     if (isLeaf(node) || aliases.has(node.op)) continue;
     const size = tensorBytes(node, bindings) + (remembers(node, differentiated) ? rowBytes(node, bindings) : 0);
-    const inputs = [...new Set(node.inputs.map(storage))];
+    const inputs = [...new Set(readInputs(node).map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
     const extra = (temporaries[node.op] ?? 0) * size + innerBytes(node, size, bindings);
+    // attention computes in many small steps
+    const extraKind = node.op.startsWith('causalAttention') ? 'small' : kindOf(extra);
     sizes.set(node, size);
-    alive += reused ? 0 : size;
-    peak = Math.max(peak, alive + extra);
+    if (!reused) add(size);
+    peaks.all = Math.max(peaks.all, alive.all + extra);
+    for (const kind of ['small', 'large'] as const) {
+      peaks[kind] = Math.max(peaks[kind], alive[kind] + (kind === extraKind ? extra : 0));
+    }
     for (const input of inputs) {
       uses.set(input, uses.get(input)! - 1);
-      if (dying.includes(input) && input !== reused) alive -= sizes.get(input) ?? 0;
+      if (dying.includes(input) && input !== reused) add(-(sizes.get(input) ?? 0));
     }
-    if (!uses.has(node) && !kept.has(node)) alive -= size;
+    if (!uses.has(node) && !kept.has(node)) add(-size);
   }
-  return peak;
+  return peaks;
+}
+
+/** What a node reads when its turn comes: the logits of a cross-entropy are read before the softmax is written over them. */
+function readInputs({ op, inputs }: Node): readonly Node[] {
+  return op === 'crossEntropy' ? inputs.slice(1) : inputs;
 }
 
 /** What an operation of many steps needs beside its result of `size` bytes. */
