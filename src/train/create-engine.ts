@@ -319,6 +319,7 @@ export async function createEngine(
     fixed: setup.fixed,
     plan: memory.form,
     longest: batch.longest,
+    evaluatedAtOnce: batch.evaluation?.tokens,
     meanTokens: batch.meanTokens ?? batch.tokens,
     onCodes: setup.onCodes,
   });

@@ -16,6 +16,8 @@ export interface GraphEngineOptions extends CompileOptions {
   readonly plan: PlanForm;
   /** Tokens of the longest sequence that it will be given; left out: any number. Longer ones need more memory than planned. */
   readonly longest?: number;
+  /** Tokens that an evaluation takes at a time, but for longer sequences; left out: whole batches. */
+  readonly evaluatedAtOnce?: number | undefined;
   /** Tokens of a batch, in the mean; left out: few. */
   readonly meanTokens?: number;
   /** Hears how much is done of weights that are quantised now. */
@@ -75,12 +77,33 @@ export async function createGraphEngine(
       return { lossSum, weightSum };
     },
     evaluate: async (batch: readonly Sequence[]): Promise<LossSums> => {
-      const { feeds, labelled, weightSum } = batchFeeds(batch, model, method);
-      if (labelled === 0) return { lossSum: 0, weightSum: 0 };
-      return { lossSum: await plan.loss({ ...feeds, ...trainableFeeds }), weightSum };
+      const sums = { lossSum: 0, weightSum: 0 };
+      for (const group of groupsUpTo(batch, options.evaluatedAtOnce ?? Infinity)) {
+        const { feeds, labelled, weightSum } = batchFeeds(group, model, method);
+        if (labelled === 0) continue;
+        sums.lossSum += await plan.loss({ ...feeds, ...trainableFeeds });
+        sums.weightSum += weightSum;
+      }
+      return sums;
     },
     release: () => plan.release(),
   };
+}
+
+/** Neighbours with at most `tokens` tokens together; a longer sequence stands alone. */
+function groupsUpTo(batch: readonly Sequence[], tokens: number): Sequence[][] {
+  const groups: Sequence[][] = [];
+  let count = Infinity;
+  for (const sequence of batch) {
+    const { length } = sequence.inputIds;
+    if (groups.length === 0 || count + length > tokens) {
+      groups.push([]);
+      count = 0;
+    }
+    groups.at(-1)!.push(sequence);
+    count += length;
+  }
+  return groups;
 }
 
 function maskFeeds(

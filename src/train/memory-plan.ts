@@ -5,10 +5,11 @@ import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import { layerStages } from './layer-stages.ts';
 import { valuesPerToken } from './kept-products.ts';
-import { type LossForm, lossForm } from './loss-graph.ts';
+import { buildLoss, type LossForm, lossForm } from './loss-graph.ts';
 import { keepsAttended, type PlanForm, type SegmentedForm } from './plan-form.ts';
 import { type Outputs, type SegmentBody, segmentBodies, segmentOf } from './segments.ts';
-import { takesReadWeights } from './shared-program.ts';
+import { readBytes, takesReadWeights } from './shared-program.ts';
+import { lossOutput } from './step-plan.ts';
 import { wholeOutputs } from './whole-plan.ts';
 
 /** The largest micro-batch of a run: rows B of at most T tokens, N tokens in all, R of them trained. */
@@ -17,6 +18,8 @@ export interface BatchSize {
   readonly longest: number;
   readonly tokens: number;
   readonly labelled: number;
+  /** The largest batch that is evaluated on, where the run evaluates. */
+  readonly evaluation?: BatchSize | undefined;
   /** Tokens of a micro-batch of the run, in the mean; left out: all are as large. */
   readonly meanTokens?: number;
 }
@@ -42,6 +45,11 @@ const programOverhead = 1.05;
  * activations come and go between them. A part of the graph's own peak, measured (NOTES.md).
  */
 const expansionHoles = 0.75;
+/**
+ * Blocks from this size on go back to the system when they are freed, smaller ones stay in the heap (run/spawn): what the
+ * smaller ones of one program left stands beside the larger ones of another.
+ */
+const largeFrom = 32 << 20;
 /** What the kernel maps around a page that is touched. */
 const mappedAround = 65_536;
 
@@ -56,13 +64,19 @@ interface PlannedRun {
 /** Graphs of a plan's form; equal layers stand there once. */
 interface PlannedGraphs {
   readonly whole?: Outputs;
+  /** The loss alone, as evaluation takes it. */
+  readonly loss?: () => Outputs;
   readonly segments?: readonly {
     readonly graphs: readonly Outputs[];
+    /** Of these, or in their place, what evaluation runs. */
+    readonly forward: readonly Outputs[];
     readonly kind: 'segment' | 'tail' | 'head stretch' | 'stage' | 'mixing';
     /** Bytes of one token between the parts of the layer. */
     readonly between: number;
   }[];
-  /** Weights that shared programs keep in buffers. */
+  /** Graphs whose weights are read into the memory that all shared programs use. */
+  readonly shared: ReadonlySet<Outputs>;
+  /** Bytes of that memory: it stays while other programs run. */
   readonly read: number;
   /** Bytes of a token that a segment leaves for its backward pass, where it keeps its products. */
   readonly keptPerToken: number;
@@ -93,7 +107,15 @@ function graphsOf(model: Model, method: TuningMethod, form: PlanForm, how: LossF
   if (!graphs) {
     graphs =
       form.kind === 'whole'
-        ? { whole: wholeOutputs(model, method, how), read: 0, keptPerToken: 0 }
+        ? {
+            whole: wholeOutputs(model, method, how),
+            loss: once(() => ({
+              [lossOutput]: buildLoss(model, method.source(false), model.layerCount, how, model.layerCount),
+            })),
+            shared: new Set(),
+            read: 0,
+            keptPerToken: 0,
+          }
         : segmentGraphs(model, method, form, how);
     forms.set(key, graphs);
   }
@@ -113,6 +135,7 @@ function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, 
   const bodies = segmentBodies(model, method, form.layersPerSegment, true, how, form.tailLayers);
   const segments: NonNullable<PlannedGraphs['segments']>[number][] = [];
   const seen = new Set<string>();
+  const shared = new Set<Outputs>();
   let read = 0;
   let keptPerToken = 0;
   const both = ({ forward, backward }: { forward: Outputs; backward: Outputs | undefined }): Outputs[] =>
@@ -135,21 +158,34 @@ function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, 
     // what goes into attention and comes out of it, and the gradient of the latter; of the former too where that is computed
     const [mixed, given] = stages ? [bytes(stages.mixed), bytes(stages.given)] : [0, 0];
     const between = 2 * given + (keepsAttended(form) ? 0 : mixed);
-    segments.push({ graphs, kind: stages ? 'stage' : 'segment', between });
-    if (stages) segments.push({ graphs: both(stages.mixing), kind: 'mixing', between: 2 * given + 2 * mixed });
+    const forward = stages ? [stages.before.forward, stages.behind.forward] : [graphs[0]!];
+    segments.push({ graphs, forward, kind: stages ? 'stage' : 'segment', between });
+    if (stages) {
+      const graphsOfMixing = both(stages.mixing);
+      segments.push({
+        graphs: graphsOfMixing,
+        forward: graphsOfMixing.slice(0, 1),
+        kind: 'mixing',
+        between: 2 * given + 2 * mixed,
+      });
+    }
     if (!isShared) return;
     for (const graph of graphs) {
       const nodes = Object.values(graph);
-      if (takesReadWeights(nodes)) read += g.weightBytes(nodes);
+      if (!takesReadWeights(nodes)) continue;
+      shared.add(graph);
+      read = Math.max(read, readBytes(nodes));
     }
   });
   const stretches = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
-  segments.push(
-    stretches
-      ? { graphs: both(stretches.stretches[0]!), kind: 'head stretch', between: 0 }
-      : { graphs: [segmentOf(bodies.at(-1)!, true, method).backward!], kind: 'tail', between: 0 },
-  );
-  return { segments, read, keptPerToken };
+  if (stretches) {
+    const stretch = stretches.stretches[0]!;
+    segments.push({ graphs: both(stretch), forward: [stretch.forward], kind: 'head stretch', between: 0 });
+  } else {
+    const { forward, backward } = segmentOf(bodies.at(-1)!, true, method);
+    segments.push({ graphs: [backward!], forward: [forward], kind: 'tail', between: 0 });
+  }
+  return { segments, shared, read, keptPerToken };
 }
 
 /** Layers of one key need the same memory. */
@@ -207,15 +243,21 @@ export function memoryOf(
   } else {
     runs = segmentRuns(model, batch, form, graphs, masks, values * 4);
   }
-  const sizes = runs.map(({ outputs, held, bindings }) => ({
-    weights: touchedBytes(outputs, bindings),
+  if (batch.evaluation) runs.push(...evaluationRuns(model, batch.evaluation, form, graphs));
+  // a whole step's program stays open, with its weights, while another one evaluates
+  const standing = batch.evaluation && graphs.whole ? touchedBytes(graphs.whole, bindingsOf(model, batch)) : 0;
+  const peaks = runs.map(({ outputs, bindings }) => g.peaksOf(Object.values(outputs), bindings, largeFrom));
+  const heap = form.kind === 'whole' ? 0 : Math.max(...peaks.map(({ small }) => small));
+  const sizes = runs.map(({ outputs, held, bindings }, i) => ({
+    weights: touchedBytes(outputs, bindings) + (outputs === graphs.whole ? 0 : standing),
     activations:
-      g.peakBytes(Object.values(outputs), bindings) * (expandsCodes(outputs) ? 1 + expansionHoles : 1) + held,
+      Math.max(peaks[i]!.all, peaks[i]!.large + heap) * (expandsCodes(outputs) ? 1 + expansionHoles : 1) +
+      held +
+      (graphs.shared.has(outputs) ? 0 : graphs.read),
   }));
   const total = ({ weights, activations }: (typeof sizes)[number]): number => weights * programOverhead + activations;
   const most = sizes.reduce((best, size) => (total(size) > total(best) ? size : best));
-  const { weights } = most;
-  const activations = most.activations + graphs.read;
+  const { weights, activations } = most;
   return {
     form,
     weights,
@@ -224,6 +266,18 @@ export function memoryOf(
     activations,
     peak: processBytes + weights * programOverhead + trained + optimizer + activations,
   };
+}
+
+/** The programs of an evaluation: forward, and nothing is kept. */
+function evaluationRuns(model: Model, batch: BatchSize, form: PlanForm, graphs: PlannedGraphs): PlannedRun[] {
+  if (form.kind === 'whole') return [{ outputs: graphs.loss!(), held: 0, bindings: bindingsOf(model, batch) }];
+  const segments = graphs.segments!.map((segment) => ({ ...segment, graphs: segment.forward }));
+  return segmentRuns(model, batch, { ...form, keptIn: 'disk', keptLayers: 0 }, { ...graphs, segments }, 0, 0);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
 
 function segmentRuns(
@@ -237,7 +291,8 @@ function segmentRuns(
   const border = batch.tokens * model.hiddenSize * 4;
   const tail = form.tailLayers ?? 0;
   const layers = Math.max(1, Math.ceil((model.layerCount - tail) / form.layersPerSegment));
-  const kept = { memory: 1, bfloat16: 0.5, disk: 0 }[form.keptIn ?? 'memory'] * layers * border;
+  // what waits elsewhere is in memory again while its layer runs
+  const kept = { memory: layers, bfloat16: layers / 2 + 1, disk: 1 }[form.keptIn ?? 'memory'] * border;
   const products = (form.keptLayers ?? 0) * keptPerToken * batch.tokens;
   const parts = Math.ceil(batch.tokens / (form.tokensAtOnce ?? batch.tokens));
   const bindings = bindingsOf(model, batch);

@@ -14,7 +14,7 @@ import {
 import type { TrainBatch } from './batch-source.ts';
 import type { BatchSize, MemoryPlan } from './memory-plan.ts';
 import { describeForm, type FormDescription } from './plan-form.ts';
-import { largestBatch, largestTrainBatch } from './trainer-tools.ts';
+import { largestTrainBatch, plannedBatch } from './trainer-tools.ts';
 import { fullBatch, largestBatchThatFits, longestThatFits } from './what-fits.ts';
 
 /** The plan of a run, with the names of `plan --json` (contract, article 35). */
@@ -65,10 +65,11 @@ async function readBatch(
     };
   }
   const text = await openTextTools(config);
-  const { train, notices } = await prepareTrainingData(config, text.encoder);
+  const data = await prepareTrainingData(config, text.encoder);
+  const { train, notices } = data;
   for (const notice of new Set(notices.map((item) => item.text))) options.onNotice?.(notice);
   return {
-    size: largestBatch(train, config.per_device_train_batch_size),
+    size: plannedBatch(data, config),
     trainedShare: train.tokens === 0 ? 1 : train.trainedTokens / train.tokens,
     batch: largestTrainBatch(train, config.per_device_train_batch_size),
   };

@@ -99,6 +99,37 @@ export function largestBatch(train: SampleSet, batchSize: number): BatchSize {
   return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled), meanTokens };
 }
 
+/** An evaluation takes at least so many tokens at a time where it has them: fewer would not fill the products. */
+const leastEvaluated = 1024;
+
+/**
+ * The largest micro-batch of a run, with that of its evaluation, which takes no more tokens at a time than training does, but
+ * for longer samples.
+ */
+export function plannedBatch(
+  { train, evaluation }: Pick<TrainingData, 'train' | 'evaluation'>,
+  config: Pick<FettleConfig, 'per_device_train_batch_size' | 'per_device_eval_batch_size'>,
+): BatchSize {
+  const sizes = evaluation.map(({ samples }) => largestBatch(samples, config.per_device_eval_batch_size));
+  if (train.size === 0) return sizes.reduce(larger, emptyBatch);
+  const trained = largestBatch(train, config.per_device_train_batch_size);
+  if (sizes.length === 0) return trained;
+  const { rows, longest, tokens, labelled } = sizes.reduce(larger);
+  const most = Math.min(tokens, Math.max(trained.tokens, longest, leastEvaluated));
+  return { ...trained, evaluation: { rows, longest, tokens: most, labelled: Math.min(labelled, most) } };
+}
+
+const emptyBatch: BatchSize = { rows: 0, longest: 0, tokens: 0, labelled: 0 };
+
+function larger(a: BatchSize, b: BatchSize): BatchSize {
+  return {
+    rows: Math.max(a.rows, b.rows),
+    longest: Math.max(a.longest, b.longest),
+    tokens: Math.max(a.tokens, b.tokens),
+    labelled: Math.max(a.labelled, b.labelled),
+  };
+}
+
 /** The micro-batch of the longest samples. */
 export function largestTrainBatch(train: SampleSet, batchSize: number): TrainBatch {
   const longestFirst = [...train.lengths.keys()].sort((a, b) => train.lengths[b]! - train.lengths[a]!);
@@ -144,10 +175,7 @@ export function trainerTools(): TrainerTools<ModelBase> {
         plan: { ...data.plan },
         hash: data.contentHash,
         save: (folder) => text.save(folder),
-        largest:
-          data.train.size > 0
-            ? largestBatch(data.train, config.per_device_train_batch_size)
-            : largestBatch(data.evaluation[0]?.samples ?? data.train, config.per_device_eval_batch_size),
+        largest: plannedBatch(data, config),
       };
     },
 
