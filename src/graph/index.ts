@@ -6,7 +6,7 @@ export { joinSiblings } from './siblings.ts';
 export { cutNodes, rewrite, substitute } from './transform.ts';
 export { gatherEarly } from './gather-early.ts';
 export { joinThinProducts } from './join-products.ts';
-export { mergeAdapters } from './merge-adapters.ts';
+export { mergeAdapters, mergeGradients } from './merge-adapters.ts';
 export { formatNode, printGraph } from './print.ts';
 export { type Bindings, peakBytes, type Peaks, peaksOf, tensorBytes, weightBytes } from './memory.ts';
 export {

@@ -2,8 +2,8 @@
  * Low-rank adapters merged into the weights of their products where that is cheaper: x Wᵀ + s (x Aᵀ) Bᵀ reads and writes the
  * whole result twice, x (W + s B A)ᵀ the weight once more. Only frozen f32 weights; all else stays as it is.
  */
-import type { Node } from './node.ts';
-import { adaptedMatmul, add } from './ops/index.ts';
+import { type Node, reachableNodes } from './node.ts';
+import { adaptedMatmul, add, matmul, mergedWeight } from './ops/index.ts';
 import { rewrite } from './transform.ts';
 
 /** An adapter's product and the module's that it is added to. */
@@ -51,4 +51,39 @@ export function mergeAdapters(outputs: readonly Node[], width: number): Node[] {
     const merged = adaptedMatmul(x, weight, a, b, { transposeB: product.attributes.transposeB, scale });
     return bias ? add(merged, bias) : merged;
   });
+}
+
+/** How much wider than its own gradient the gradient must be that a module gives on, for merging to save more than it costs. */
+const wideEnough = 2;
+
+/**
+ * The gradients that modules of few outputs and many inputs give on, dY W + (s dY B) A, with the adapter merged into W: dY is
+ * then read once and the wide result written once.
+ * @param width most outputs of such a module: as many as a batch has rows.
+ */
+export function mergeGradients(outputs: Readonly<Record<string, Node>>, width: number): Record<string, Node> {
+  const names = Object.keys(outputs);
+  const results = Object.values(outputs);
+  const uses = new Map<Node, number>();
+  for (const node of [...reachableNodes(results).flatMap(({ inputs }) => inputs), ...results]) {
+    uses.set(node, (uses.get(node) ?? 0) + 1);
+  }
+  // thin products that meet others are joined with them instead
+  const meeting = new Set(reachableNodes(results).flatMap(({ op, inputs }) => (op === 'add' ? inputs : [])));
+  const nodes = rewrite(results, (node, current) => {
+    if (node.op !== 'add' || meeting.has(node)) return undefined;
+    const [product, thin] = node.inputs.toSorted((x) => (x.inputs[1]?.op === 'weight' ? -1 : 1)) as [Node, Node];
+    if (!isMatmul(product) || !isMatmul(thin) || uses.get(product) !== 1 || uses.get(thin) !== 1) return undefined;
+    const [dy, weight] = product.inputs as [Node, Node];
+    const [low, a] = thin.inputs as [Node, Node];
+    if (weight.op !== 'weight' || a.op !== 'input' || !isMatmul(low)) return undefined;
+    const [lowDy, b] = low.inputs as [Node, Node];
+    const isPlain = [product, thin, low].every(({ attributes }) => !attributes.transposeA && !attributes.transposeB);
+    if (!isPlain || lowDy !== dy || b.op !== 'input' || product.attributes.alpha !== 1) return undefined;
+    const [outs, ins] = weight.shape as [number, number];
+    if (outs > width || ins < wideEnough * outs) return undefined;
+    const scale = low.attributes.alpha * thin.attributes.alpha;
+    return matmul(current(dy), mergedWeight(weight, a, b, scale));
+  });
+  return Object.fromEntries(names.map((name, i) => [name, nodes[i]!]));
 }

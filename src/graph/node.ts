@@ -57,6 +57,8 @@ export interface OpAttributes {
   blockCodesMatmul: { readonly layout: BlockCodes };
   /** x times a weight with its adapter merged in: inputs x, the weight, A and B; see `ops/adapted-product.ts`. */
   adaptedMatmul: { readonly transposeB: boolean; readonly scale: number };
+  /** A weight [out, in] with its adapter merged in: inputs the weight, A and B. */
+  mergedWeight: { readonly scale: number };
   /** Groups of rows times a weight each: inputs x, bounds and the weights; see `ops/grouped-product.ts`. */
   groupedMatmul: {
     readonly groups: number;

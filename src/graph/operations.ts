@@ -176,6 +176,11 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
     },
   },
 
+  mergedWeight: {
+    build: ([weight, a, b], { scale }) => ops.mergedWeight(weight!, a!, b!, scale),
+    gradient: null,
+  },
+
   // the weight is frozen: only x has a gradient
   quantizedMatmul: {
     build: ([x, ...parts], { layout, transposeB }) => ops.quantizedMatmul(x!, parts, layout, transposeB),

@@ -88,6 +88,8 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
       : writer.emit('Gemm', [a!, b!, weight!], { transA: 1n, transB: 1n, alpha: scale });
     return writer.emit('Gemm', [x!, merged], { transB: transposeB ? 1n : 0n });
   },
+  mergedWeight: (node, writer, [weight, a, b]) =>
+    writer.emit('Gemm', [b!, a!, weight!], { alpha: node.attributes.scale }),
   quantizedMatmul: lowerQuantizedMatmul,
   integerMatmul: lowerIntegerMatmul,
   blockCodesMatmul: (node, writer, inputs) => {

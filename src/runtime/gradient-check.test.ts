@@ -238,6 +238,7 @@ const withoutGradient: Partial<Record<g.OpName, string>> = {
   groupedOuter: 'is a gradient itself; checked through groupedMatmul',
   order: 'positions',
   rmsScale: 'part of a gradient',
+  mergedWeight: 'part of a gradient',
 };
 
 const options = { device: 'cpu', threads: 1 } as const;

@@ -82,6 +82,14 @@ it('merges adapters of modules up to a width', async () => {
   expect(await run(outputs)).toEqual(await run(apart));
 });
 
+it('merges adapters for the gradient that a module with few outputs gives on', async () => {
+  const apart = withGradients(oneNodeForEach(model()));
+  const merged = g.mergeGradients(apart, 4);
+  expect(count(merged, 'mergedWeight')).toBe(1);
+  expect(count(g.mergeGradients(apart, 3), 'mergedWeight')).toBe(0);
+  expect(await run(merged)).toEqual(await run(apart));
+});
+
 it('joins thin products of the same rows', async () => {
   for (const width of [0, 9]) {
     const apart = withGradients(g.mergeAdapters([oneNodeForEach(model())], width)[0]!);

@@ -31,6 +31,8 @@ export interface SegmentBody {
   readonly below: boolean;
   /** Whether anything in it or below it moves. */
   readonly moves: boolean;
+  /** See `LossForm`. */
+  readonly mergedWidth: number;
 }
 
 /** Outputs of a segment's programs. */
@@ -68,6 +70,7 @@ export function segmentBodies(
     ...body,
     below: firstMoved >= 0 && i > firstMoved,
     moves: firstMoved >= 0 && i >= firstMoved,
+    mergedWidth: form?.mergedWidth ?? 0,
   }));
 }
 
@@ -96,7 +99,7 @@ export function gradientOutputs(
  * @param keepsProducts the forward program leaves its products to the backward one; else they are computed again.
  */
 export function segmentOf(
-  { start, end, below, moves }: SegmentBody,
+  { start, end, below, moves, mergedWidth }: SegmentBody,
   isLast: boolean,
   method: TuningMethod,
   keepsProducts = false,
@@ -105,7 +108,7 @@ export function segmentOf(
   if (!moves) return { forward, backward: isLast ? forward : undefined, kept: [] };
   const seed = isLast ? g.constant([1], [1, 1]) : g.input(borderNames.arriving, end.dtype, end.shape);
   const borders = start && below ? { [borderNames.leaving]: start } : {};
-  const gradients = gradientOutputs([{ output: end, seed }], borders, method);
+  const gradients = g.mergeGradients(gradientOutputs([{ output: end, seed }], borders, method), mergedWidth);
   if (isLast || !keepsProducts) {
     return { forward, backward: g.joinThinProducts({ ...(isLast ? forward : {}), ...gradients }), kept: [] };
   }

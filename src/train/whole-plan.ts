@@ -17,7 +17,7 @@ export function wholeOutputs(model: Model, method: TuningMethod, form?: LossForm
     const flow = flows[i];
     if (flow) outputs[gradientOutput(name)] = flow;
   });
-  return g.joinThinProducts(outputs);
+  return g.joinThinProducts(g.mergeGradients(outputs, form?.mergedWidth ?? 0));
 }
 
 /** Builds the whole plan; its programs are compiled when they are first needed. */

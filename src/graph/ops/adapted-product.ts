@@ -31,3 +31,12 @@ export function adaptedMatmul(
     [x, weight, a, b].map((node) => formatShape(node.shape)).join(', '));
   return makeNode('adaptedMatmul', [x, weight, a, b], { transposeB, scale }, 'float32', [x.shape[0]!, outputs]);
 }
+
+/** W + scale B A: f32[out, in], for products that have no gradient. @param weight f32[out, in]; @param a f32[R, in]; @param b f32[out, R]. */
+export function mergedWeight(weight: Node, a: Node, b: Node, scale: number): Node<'mergedWeight'> {
+  requireDtype('mergedWeight', [weight, a, b], ['float32']);
+  require(a.shape[0] === b.shape[1] &&
+    sameShape(weight.shape, [b.shape[0]!, a.shape[1]!]), 'mergedWeight', 'W [out, in], A [R, in] and B [out, R]', () =>
+    [weight, a, b].map((node) => formatShape(node.shape)).join(', '));
+  return makeNode('mergedWeight', [weight, a, b], { scale }, 'float32', weight.shape);
+}

@@ -24,7 +24,7 @@ export { reduceMax, reduceMean, reduceSum, sumTo } from './reduction.ts';
 export { concat, cut, expand, reshape, slice, transpose } from './movement.ts';
 export { blockCodesMatmul, blockCodesWeight } from './block-codes-product.ts';
 export { integerMatmul, integerWeight, otherWay } from './integer-product.ts';
-export { adaptedMatmul } from './adapted-product.ts';
+export { adaptedMatmul, mergedWeight } from './adapted-product.ts';
 export { matmul, type MatmulOptions } from './product.ts';
 export { quantizedMatmul, quantizedWeight } from './quantized-product.ts';
 export { gather, permuteRows, scatterAdd } from './indexing.ts';
