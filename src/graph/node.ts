@@ -90,7 +90,8 @@ export interface OpAttributes {
   /** 1 / sqrt(mean(x^2) + epsilon) of the rows of an `rmsNorm`: inputs x and gain. */
   rmsScale: { readonly epsilon: number };
   layerNorm: { readonly epsilon: number };
-  rotary: NoAttributes;
+  /** The last heads, so many, stay as they are. */
+  rotary: { readonly passing?: number };
   crossEntropy: NoAttributes;
   crossEntropyGradient: NoAttributes;
   /** Inputs q, k, v and the layout's three; see `ops/causal-attention.ts`. */

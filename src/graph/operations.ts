@@ -347,8 +347,12 @@ export const operations: { readonly [O in OpName]: Operation<O> } = {
   },
   // turning back by the same angle
   rotary: {
-    build: ([x, cos, sin]) => ops.rotary(x!, cos!, sin!),
-    gradient: (node, dy) => [ops.rotary(dy, node.inputs[1]!, neg(node.inputs[2]!)), null, null],
+    build: ([x, cos, sin], { passing }) => ops.rotary(x!, cos!, sin!, passing),
+    gradient: (node, dy) => [
+      ops.rotary(dy, node.inputs[1]!, neg(node.inputs[2]!), node.attributes.passing),
+      null,
+      null,
+    ],
   },
   crossEntropy: {
     build: ([logits, probabilities, labels]) => ops.crossEntropy(logits!, probabilities!, labels!),

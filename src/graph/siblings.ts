@@ -5,7 +5,6 @@
  */
 import { type Node, reachableNodes } from './node.ts';
 import { blockCodesMatmul, concat, matmul, reshape, rotary, slice } from './ops/index.ts';
-import type { Shape } from './shape.ts';
 import { rewrite } from './transform.ts';
 
 /** Groups of two and more by key, each member with its group. */
@@ -81,41 +80,66 @@ function columnsOf(heads: Node): Node<'slice'> | undefined {
   return columns.shape.length === 2 && columns.attributes.axis === 1 ? columns : undefined;
 }
 
-function joinRotations(outputs: readonly Node[]): Node[] {
-  const rotations = reachableNodes(outputs).filter(
+/** Neighbouring columns that turn together, and those behind them that pass through with them. */
+interface Turning {
+  readonly source: Node;
+  readonly start: number;
+  /** Where what turns ends, and what passes begins. */
+  readonly turned: number;
+  readonly end: number;
+  readonly size: number;
+  readonly tables: readonly [Node, Node];
+}
+
+function turningsOf(nodes: readonly Node[]): Map<Node, Turning> {
+  const rotations = nodes.filter(
     (node): node is Node<'rotary'> => node.op === 'rotary' && columnsOf(node.inputs[0]!) !== undefined,
   );
-  const columns = (node: Node<'rotary'>): Node<'slice'> => columnsOf(node.inputs[0]!)!;
+  const columns = (node: Node): Node<'slice'> => columnsOf(node.inputs[0]!)!;
   const groups = groupsOf(rotations, (node) => {
     const [heads, cos, sin] = node.inputs as [Node, Node, Node];
     return [columns(node).inputs[0]!.id, heads.shape[2], cos.id, sin.id].join();
   });
-  // only neighbours, in the order in which they lie
-  for (const [node, group] of groups) {
-    const sorted = group.toSorted((a, b) => columns(a).attributes.start - columns(b).attributes.start);
-    const touch = sorted.every(
-      (member, i) => i === 0 || columns(sorted[i - 1]!).attributes.end === columns(member).attributes.start,
-    );
-    if (!touch) groups.delete(node);
+  const result = new Map<Node, Turning>();
+  for (const group of new Set(groups.values())) {
+    const parts = group.map((node) => columns(node).attributes).toSorted((a, b) => a.start - b.start);
+    if (parts.some(({ start }, i) => i > 0 && parts[i - 1]!.end !== start)) continue;
+    const [, cos, sin] = group[0]!.inputs as [Node, Node, Node];
+    const source = columns(group[0]!).inputs[0]!;
+    const [start, turned] = [parts[0]!.start, parts.at(-1)!.end];
+    const size = group[0]!.shape[2] as number;
+    // values lie behind keys; much more than heads would turn by nothing at a cost
+    const behind = nodes.find((node): node is Node<'slice'> => {
+      if (node.op !== 'slice' || node.inputs[0] !== source) return false;
+      const own = (node as Node<'slice'>).attributes;
+      const width = own.end - own.start;
+      return own.axis === 1 && own.start === turned && width % size === 0 && width <= turned - start;
+    });
+    const end = behind?.attributes.end ?? turned;
+    const turning = { source, start, turned, end, size, tables: [cos, sin] as const };
+    for (const node of behind ? [...group, behind] : group) result.set(node, turning);
   }
-  const joined = new Map<readonly Node[], Node>();
+  return result;
+}
+
+function joinRotations(outputs: readonly Node[]): Node[] {
+  const turnings = turningsOf(reachableNodes(outputs));
+  const joined = new Map<Turning, Node>();
   return rewrite(outputs, (node, current) => {
-    const group = groups.get(node);
-    if (!group) return undefined;
-    const bounds = group.map((member) => columns(member).attributes);
-    const start = Math.min(...bounds.map((each) => each.start));
-    const end = Math.max(...bounds.map((each) => each.end));
-    const [tokens, , size] = node.shape as [Shape[0], number, number];
-    let turned = joined.get(group);
-    if (!turned) {
-      const source = current(columns(group[0]!).inputs[0]!);
-      const heads = reshape(slice(source, 1, start, end), [tokens, (end - start) / size, size]);
-      const [, cos, sin] = node.inputs as [Node, Node, Node];
-      turned = reshape(rotary(heads, current(cos), current(sin)), [tokens, end - start]);
-      joined.set(group, turned);
+    const turning = turnings.get(node);
+    if (!turning) return undefined;
+    const { start, turned, end, size, tables } = turning;
+    let whole = joined.get(turning);
+    if (!whole) {
+      const tokens = node.shape[0]!;
+      const part = slice(current(turning.source), 1, start, end);
+      const heads = reshape(part, [tokens, (end - start) / size, size]);
+      const [cos, sin] = tables;
+      whole = reshape(rotary(heads, current(cos), current(sin), (end - turned) / size), [tokens, end - start]);
+      joined.set(turning, whole);
     }
-    const own = columns(node as Node<'rotary'>).attributes;
-    return reshape(slice(turned, 1, own.start - start, own.end - start), node.shape);
+    const own = (node.op === 'slice' ? (node as Node<'slice'>) : columnsOf(node.inputs[0]!)!).attributes;
+    return reshape(slice(whole, 1, own.start - start, own.end - start), node.shape);
   });
 }
 

@@ -173,6 +173,14 @@ export const lowerings: { readonly [O in OpName]: Lowering<O> } = {
     writer.emit('LayerNormalization', inputs, { axis: lastAxis, epsilon: node.attributes.epsilon }),
   rotary: (node, writer, [x, cos, sin]) => {
     if (writer.provider === 'cpu' && writer.expandsWeights) return lowerRotaryAsOne(node, writer, [x!, cos!, sin!]);
+    const { passing } = node.attributes;
+    if (passing !== undefined) {
+      const heads = node.shape[1] as number;
+      const parts = writer.emitMany('Split', [x!, writer.integers([heads - passing, passing])], 2, { axis: 1n });
+      const front = { ...node, attributes: {}, shape: [node.shape[0]!, heads - passing, node.shape[2]!] };
+      const turned = lowerings.rotary(front, writer, [parts[0]!, cos!, sin!]);
+      return writer.emit('Concat', [turned, parts[1]!], { axis: 1n });
+    }
     const half = (node.shape[2] as number) / 2;
     if (writer.provider === 'cpu') {
       // tables of just these tokens, so that token n of the one row has the place n
@@ -228,26 +236,37 @@ function rootMeanSquare(writer: GraphWriter, x: string, epsilon: number): string
   });
 }
 
-/** One kernel instead of eight, which counts where rows are few. */
+/** One kernel instead of eight, which counts where rows are few. Heads that pass turn by nothing: a further row of the tables. */
 function lowerRotaryAsOne(
-  { shape }: Node<'rotary'>,
+  { shape, attributes }: Node<'rotary'>,
   writer: GraphWriter,
   [x, cos, sin]: readonly [string, string, string],
 ): string {
   const [, heads, size] = shape as [Dim, number, number];
-  const table = (name: string): string =>
-    writer.once(`rotary table ${name}`, () => writer.emit('Reshape', [name, writer.integers([-1, size / 2])]));
-  const places = writer.once(`rotary places ${cos}`, () => {
-    const count = writer.emit('Reshape', [
-      writer.emit('Shape', [cos], { start: 0n, end: 1n }),
-      writer.integers([], [0]),
-    ]);
-    const range = writer.emit('Range', [writer.integers([0], []), count, writer.integers([1], [])]);
-    return writer.emit('Unsqueeze', [range, writer.integers([0])]);
+  const passing = attributes.passing ?? 0;
+  const table = (name: string, rest: number): string =>
+    writer.once(`rotary table ${name}`, () => {
+      const rows = writer.emit('Reshape', [name, writer.integers([-1, size / 2])]);
+      const last = writer.table(`rotary rest ${rest} ${size}`, [1, size / 2], () =>
+        new Float32Array(size / 2).fill(rest),
+      );
+      return writer.emit('Concat', [rows, last], { axis: 0n });
+    });
+  const count = writer.once(`rotary count ${cos}`, () => writer.emit('Shape', [cos], { start: 0n, end: 1n }));
+  const places = writer.once(`rotary places ${cos} ${heads} ${passing}`, () => {
+    const scalar = writer.emit('Reshape', [count, writer.integers([], [0])]);
+    const range = writer.emit('Range', [writer.integers([0], []), scalar, writer.integers([1], [])]);
+    const column = writer.emit('Unsqueeze', [range, writer.integers([1])]);
+    const times = (value: string, columns: number): string =>
+      writer.emit('Expand', [value, writer.emit('Concat', [count, writer.integers([columns])], { axis: 0n })]);
+    const turned = times(column, heads - passing);
+    const all = passing === 0 ? turned : writer.emit('Concat', [turned, times(count, passing)], { axis: 1n });
+    return writer.emit('Reshape', [all, writer.integers([-1, 1])]);
   });
-  const flat = writer.emit('Reshape', [x, writer.integers([1, -1, heads * size])]);
-  const attributes = { num_heads: BigInt(heads), rotary_embedding_dim: 0n, interleaved: 0n };
-  const turned = writer.emit('RotaryEmbedding', [flat, places, table(cos), table(sin)], attributes, 'com.microsoft');
+  // each head as a sequence of one token
+  const flat = writer.emit('Reshape', [x, writer.integers([-1, 1, size])]);
+  const inputs = [flat, places, table(cos, 1), table(sin, 0)];
+  const turned = writer.emit('RotaryEmbedding', inputs, { num_heads: 1n }, 'com.microsoft');
   return writer.emit('Reshape', [turned, writer.integers([-1, heads, size])]);
 }
 

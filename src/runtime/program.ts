@@ -146,10 +146,19 @@ function externalBytes(source: WeightLocation | Uint8Array): WeightBytes {
   return { location: source.file.slice(filesystemRoot.length), offset: source.offset, length: source.length };
 }
 
-function toTensor({ dtype, data, shape }: TensorValue): Tensor {
-  // the runtime's JavaScript has no bfloat16: programs take the bits (see onnx/)
-  const type = dtype === 'bfloat16' ? 'uint16' : dtype;
-  return new Tensor(type as 'float32', data as Float32Array, shape);
+/** What was fed before and is fed again is described to the runtime once. */
+const fedBefore = new WeakMap<TensorValue, Tensor>();
+
+function toTensor(value: TensorValue): Tensor {
+  let tensor = fedBefore.get(value);
+  if (!tensor) {
+    const { dtype, data, shape } = value;
+    // the runtime's JavaScript has no bfloat16: programs take the bits (see onnx/)
+    const type = dtype === 'bfloat16' ? 'uint16' : dtype;
+    tensor = new Tensor(type as 'float32', data as Float32Array, shape);
+    fedBefore.set(value, tensor);
+  }
+  return tensor;
 }
 
 function firstLine(error: unknown): string {

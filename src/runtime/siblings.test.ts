@@ -69,6 +69,8 @@ describe.each([32, 8, 4])('weights of %i bits', (bits) => {
     expect([count(apart, product), count(apart, 'rotary')]).toEqual([5, 2]);
     expect([count(together, product), count(together, 'rotary')]).toEqual([1, 1]);
     const expected = await run(apart);
+    // values pass through the rotation: nothing is taken apart and put together again
+    expect(count(together, 'concat')).toBe(count(apart, 'concat') - 1 + (bits === 32 ? 1 : 2));
     (await run(together)).forEach((values, i) => {
       values.forEach((value, j) => expect(Math.abs(value - expected[i]![j]!)).toBeLessThan(1e-5));
     });

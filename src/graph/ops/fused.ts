@@ -46,8 +46,9 @@ export function layerNorm(x: Node, gain: Node, bias: Node, epsilon: number): Nod
 /**
  * Rotary position embedding in the half-split layout (Su et al. 2021, as Hugging Face's Llama has it):
  * x f32[N, H, E], cos and sin f32[N, 1, E/2]; element i turns with element i + E/2.
+ * @param passing so many heads, the last ones, stay as they are.
  */
-export function rotary(x: Node, cos: Node, sin: Node): Node<'rotary'> {
+export function rotary(x: Node, cos: Node, sin: Node, passing = 0): Node<'rotary'> {
   requireDtype('rotary', [x, cos, sin], ['float32']);
   const [n, , e] = x.shape;
   require(x.shape.length === 3 &&
@@ -55,7 +56,7 @@ export function rotary(x: Node, cos: Node, sin: Node): Node<'rotary'> {
     sameShape(cos.shape, [n!, 1, e / 2]) &&
     sameShape(sin.shape, cos.shape), 'rotary', 'x of shape [N, H, E] and tables of shape [N, 1, E/2]', () =>
     [x, cos, sin].map((node) => formatShape(node.shape)).join(', '));
-  return makeNode('rotary', [x, cos, sin], {}, 'float32', x.shape);
+  return makeNode('rotary', [x, cos, sin], passing > 0 ? { passing } : {}, 'float32', x.shape);
 }
 
 /**
