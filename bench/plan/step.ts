@@ -1,6 +1,6 @@
 /** Steps of one configuration in a process of its own: what the memory plan says, and what the process then took. */
 import { readFileSync } from 'node:fs';
-import { openModelFolder, type Quantization } from '../../src/checkpoint/index.ts';
+import { type IntegerForm, openModelFolder, type Quantization } from '../../src/checkpoint/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
 import { memoryOf } from '../../src/train/memory-plan.ts';
@@ -12,23 +12,25 @@ import { hashKey, mix32 } from '../../src/util/index.ts';
 
 /** What is measured. */
 export interface PlanCase {
-  readonly name: string;
   readonly model: string;
   readonly quantization?: Quantization;
+  readonly compute?: IntegerForm;
   readonly tuning: 'lora' | 'full';
   readonly rows: number;
   readonly length: number;
   /** Of the tokens of a row, those that are trained. */
   readonly labelled: number;
   readonly form: PlanForm;
+  readonly steps: number;
 }
 
-const { model, quantization, tuning, rows, length, labelled, form } = JSON.parse(process.argv[2]!) as PlanCase;
-const steps = 2;
+const { model, quantization, compute, tuning, rows, length, labelled, form, steps } = JSON.parse(
+  process.argv[2]!,
+) as PlanCase;
 
 // a trainer process has all this loaded too
 void [runTrainer, trainerTools()];
-const folder = await openModelFolder(model, quantization);
+const folder = await openModelFolder(model, quantization, compute);
 const method =
   tuning === 'full'
     ? fullMethod(folder.model, folder.stored)
@@ -41,9 +43,16 @@ const method =
       });
 const batch = { rows, longest: length, tokens: rows * length, labelled: rows * labelled };
 const planned = memoryOf(folder.model, method, batch, 8, form);
-const engine = await createGraphEngine(folder, method, { device: 'cpu', threads: 2, plan: form, seed: 1 });
+const engine = await createGraphEngine(folder, method, {
+  device: 'cpu',
+  threads: 2,
+  plan: form,
+  seed: 1,
+  longest: length,
+});
 const optimizer = adamw(engine.parameters);
 const start = performance.now();
+const peaks: number[] = [];
 for (let step = 0; step < steps; step++) {
   const sequences = Array.from({ length: rows }, (_, row) => {
     const key = hashKey('plan', step, row);
@@ -54,11 +63,12 @@ for (let step = 0; step < steps; step++) {
   const { weightSum } = await engine.accumulate(sequences, { seed: 1, step, microBatch: 0 });
   const norm = globalGradientNorm(engine.parameters) / weightSum;
   optimizer.step(1e-4, clipFactor(norm, 1) / weightSum);
+  peaks.push(peakBytes());
 }
 const seconds = (performance.now() - start) / 1000 / steps;
-const status = readFileSync('/proc/self/status', 'utf8');
-const bytes = (key: string): number => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(status)![1]) * 1024;
-process.stdout.write(
-  `${JSON.stringify({ planned, measured: bytes('VmHWM'), mapped: bytes('RssFile'), private: bytes('RssAnon'), seconds })}\n`,
-);
+process.stdout.write(`${JSON.stringify({ planned, peaks, seconds })}\n`);
 process.exit(0);
+
+function peakBytes(): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+}

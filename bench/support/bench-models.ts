@@ -32,7 +32,7 @@ const oneBillion: ModelConfigJson = {
 };
 
 /** config.json of each shape, by its name on the command line. */
-export const benchShapes: Readonly<Record<'135m' | '1.1b' | '1b' | '1b-2-layers', ModelConfigJson>> = {
+export const benchShapes: Readonly<Record<'135m' | '1.1b' | '1b' | '1b-2-layers' | 'experts', ModelConfigJson>> = {
   '135m': {
     ...common,
     hidden_size: 576,
@@ -56,6 +56,26 @@ export const benchShapes: Readonly<Record<'135m' | '1.1b' | '1b' | '1b-2-layers'
   '1b': oneBillion,
   /** The same with two of its sixteen layers, for times. */
   '1b-2-layers': { ...oneBillion, num_hidden_layers: 2 },
+  /** Qwen 3 with routed experts, small. */
+  experts: {
+    ...common,
+    architectures: ['Qwen3MoeForCausalLM'],
+    model_type: 'qwen3_moe',
+    hidden_size: 512,
+    intermediate_size: 1536,
+    moe_intermediate_size: 512,
+    num_experts: 16,
+    num_experts_per_tok: 4,
+    norm_topk_prob: true,
+    decoder_sparse_step: 1,
+    mlp_only_layers: [],
+    num_hidden_layers: 6,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 64,
+    vocab_size: 8192,
+    tie_word_embeddings: true,
+  },
 };
 
 export type BenchShape = keyof typeof benchShapes;

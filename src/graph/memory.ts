@@ -51,8 +51,16 @@ export function peakBytes(outputs: readonly Node[], bindings: Bindings): number 
   return peaksOf(outputs, bindings, Infinity).all;
 }
 
-/** Peak bytes of small and of large tensors: those of at least `largeFrom` bytes. */
-export function peaksOf(outputs: readonly Node[], bindings: Bindings, largeFrom: number): Peaks {
+/**
+ * Peak bytes of small and of large tensors: those of at least `largeFrom` bytes.
+ * @param mappedBytes what is mapped of a weight once it was used, until the graph has run: counted among the large.
+ */
+export function peaksOf(
+  outputs: readonly Node[],
+  bindings: Bindings,
+  largeFrom: number,
+  mappedBytes: (weight: Node) => number = () => 0,
+): Peaks {
   const order = executionOrder(outputs);
   const storage = (node: Node): Node => (aliases.has(node.op) ? storage(node.inputs[0]!) : node);
   const uses = new Map<Node, number>();
@@ -73,9 +81,20 @@ export function peaksOf(outputs: readonly Node[], bindings: Bindings, largeFrom:
     alive[kindOf(Math.abs(size))] += size;
   };
   const sizes = new Map<Node, number>();
+  const mapped = new Set<Node>();
   for (const node of order) {
     if (isLeaf(node) || aliases.has(node.op)) continue;
-    const size = tensorBytes(node, bindings) + (remembers(node, differentiated) ? rowBytes(node, bindings) : 0);
+    for (const weight of node.inputs) {
+      if (weight.op !== 'weight' || mapped.has(weight)) continue;
+      mapped.add(weight);
+      const bytes = mappedBytes(weight);
+      alive.all += bytes;
+      alive.large += bytes;
+    }
+    const size =
+      tensorBytes(node, bindings) +
+      (remembers(node, differentiated) ? rowBytes(node, bindings) : 0) +
+      (node.op === 'cast' && node.inputs[0]!.op === 'weight' ? tensorBytes(node.inputs[0]!, bindings) : 0);
     const inputs = [...new Set(readInputs(node).map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;

@@ -36,15 +36,14 @@ export interface MemoryPlan {
   readonly peak: number;
 }
 
-/** Node, onnxruntime and the program itself, measured at the start of a run (NOTES.md). */
-const processBytes = 160e6;
-/** Weights as the programs see them: a session keeps small ones in memory of its own, large ones stay mapped. */
-const programOverhead = 1.05;
+/** Node, onnxruntime and the program itself, and for each node of the largest graph; measured (NOTES.md). */
+const processBytes = 125e6;
+const nodeBytes = 8e3;
 /**
- * What the allocator leaves unused between blocks where weights in codes are expanded: large blocks of other sizes than the
- * activations come and go between them. A part of the graph's own peak, measured (NOTES.md).
+ * What the allocator leaves unused between blocks where weights in codes are expanded: blocks of other sizes than the
+ * activations come and go between them. A part of the graph's small blocks, measured (NOTES.md).
  */
-const expansionHoles = 0.75;
+const expansionHoles = 0.25;
 /**
  * Blocks from this size on go back to the system when they are freed, smaller ones stay in the heap (run/spawn): what the
  * smaller ones of one program left stands beside the larger ones of another.
@@ -140,6 +139,14 @@ function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, 
   let keptPerToken = 0;
   const both = ({ forward, backward }: { forward: Outputs; backward: Outputs | undefined }): Outputs[] =>
     backward ? [forward, backward] : [forward];
+  const share = (graphs: readonly Outputs[]): void => {
+    for (const graph of graphs) {
+      const nodes = Object.values(graph);
+      if (!takesReadWeights(nodes)) continue;
+      shared.add(graph);
+      read = Math.max(read, readBytes(nodes));
+    }
+  };
   bodies.slice(0, -1).forEach((body, i) => {
     const key = layerKey(body);
     if (seen.has(key)) return;
@@ -169,18 +176,14 @@ function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, 
         between: 2 * given + 2 * mixed,
       });
     }
-    if (!isShared) return;
-    for (const graph of graphs) {
-      const nodes = Object.values(graph);
-      if (!takesReadWeights(nodes)) continue;
-      shared.add(graph);
-      read = Math.max(read, readBytes(nodes));
-    }
+    if (isShared) share(graphs);
   });
   const stretches = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
   if (stretches) {
     const stretch = stretches.stretches[0]!;
-    segments.push({ graphs: both(stretch), forward: [stretch.forward], kind: 'head stretch', between: 0 });
+    const graphs = both(stretch);
+    segments.push({ graphs, forward: [stretch.forward], kind: 'head stretch', between: 0 });
+    if (stretches.stretches.length > 1) share(graphs);
   } else {
     const { forward, backward } = segmentOf(bodies.at(-1)!, true, method);
     segments.push({ graphs: [backward!], forward: [forward], kind: 'tail', between: 0 });
@@ -194,14 +197,14 @@ function layerKey({ end, moves, below }: SegmentBody): string {
   return `${nodes.length} ${g.weightBytes([end])} ${moves} ${below}`;
 }
 
-/** Weights as a program touches them: of a table that is only looked up, the rows of the batch. */
-function touchedBytes(outputs: Outputs, bindings: g.Bindings): number {
+/** Bytes of each weight as a program touches it: of a table that is only looked up, the rows of the batch. */
+function touchedWeights(outputs: Outputs, bindings: g.Bindings): Map<g.Node, number> {
   const nodes = g.reachableNodes(Object.values(outputs));
   const users = new Map<g.Node, g.Node[]>();
   for (const node of nodes) {
     for (const input of node.inputs) if (input.op === 'weight') users.set(input, [...(users.get(input) ?? []), node]);
   }
-  let sum = 0;
+  const touched = new Map<g.Node, number>();
   for (const [weight, using] of users) {
     const size = g.tensorBytes(weight, {});
     const lookups = using.filter((node) => node.op === 'gather' && node.inputs[0] === weight);
@@ -210,9 +213,19 @@ function touchedBytes(outputs: Outputs, bindings: g.Bindings): number {
       0,
     );
     const row = size / Number(weight.shape[0] ?? 1);
-    sum += lookups.length < using.length ? size : Math.min(size, rows * (row + mappedAround));
+    touched.set(weight, lookups.length < using.length ? size : Math.min(size, rows * (row + mappedAround)));
   }
+  return touched;
+}
+
+function sumOf(bytes: Iterable<number>): number {
+  let sum = 0;
+  for (const count of bytes) sum += count;
   return sum;
+}
+
+function computesInIntegers(outputs: Outputs): boolean {
+  return g.reachableNodes(Object.values(outputs)).some(({ op }) => op === 'integerMatmul');
 }
 
 function expandsCodes(outputs: Outputs): boolean {
@@ -245,26 +258,40 @@ export function memoryOf(
   }
   if (batch.evaluation) runs.push(...evaluationRuns(model, batch.evaluation, form, graphs));
   // a whole step's program stays open, with its weights, while another one evaluates
-  const standing = batch.evaluation && graphs.whole ? touchedBytes(graphs.whole, bindingsOf(model, batch)) : 0;
-  const peaks = runs.map(({ outputs, bindings }) => g.peaksOf(Object.values(outputs), bindings, largeFrom));
-  const heap = form.kind === 'whole' ? 0 : Math.max(...peaks.map(({ small }) => small));
-  const sizes = runs.map(({ outputs, held, bindings }, i) => ({
-    weights: touchedBytes(outputs, bindings) + (outputs === graphs.whole ? 0 : standing),
-    activations:
-      Math.max(peaks[i]!.all, peaks[i]!.large + heap) * (expandsCodes(outputs) ? 1 + expansionHoles : 1) +
-      held +
-      (graphs.shared.has(outputs) ? 0 : graphs.read),
-  }));
-  const total = ({ weights, activations }: (typeof sizes)[number]): number => weights * programOverhead + activations;
-  const most = sizes.reduce((best, size) => (total(size) > total(best) ? size : best));
-  const { weights, activations } = most;
+  const standing =
+    batch.evaluation && graphs.whole ? sumOf(touchedWeights(graphs.whole, bindingsOf(model, batch)).values()) : 0;
+  const programs = runs.map(({ outputs, held, bindings }) => {
+    const touched = touchedWeights(outputs, bindings);
+    const isRead = graphs.shared.has(outputs);
+    // a whole step in integers packs its weights when it is made
+    const packed = form.kind === 'whole' && computesInIntegers(outputs) ? sumOf(touched.values()) : 0;
+    const mapped = (weight: g.Node): number => (isRead || packed > 0 ? 0 : touched.get(weight)!);
+    const { all, small, large } = g.peaksOf(Object.values(outputs), bindings, largeFrom, mapped);
+    const holes = expandsCodes(outputs) ? expansionHoles * small : 0;
+    return {
+      mapped: isRead || packed > 0 ? 0 : sumOf(touched.values()),
+      all: all + holes,
+      small: small + holes,
+      large,
+      held,
+      standing: packed + (outputs === graphs.whole ? 0 : standing),
+    };
+  });
+  // what small blocks have taken stays in the heap while other programs run
+  const heap = form.kind === 'whole' ? 0 : Math.max(...programs.map(({ small }) => small));
+  const total = ({ all, large, held, standing: beside }: (typeof programs)[number]): number =>
+    Math.max(all, large + heap) + held + beside;
+  const most = programs.reduce((best, program) => (total(program) > total(best) ? program : best));
+  const weights = most.mapped + most.standing;
+  const nodes = Math.max(...runs.map(({ outputs }) => g.reachableNodes(Object.values(outputs)).length));
+  const activations = Math.max(0, total(most) - weights) + graphs.read;
   return {
     form,
     weights,
     trained,
     optimizer,
     activations,
-    peak: processBytes + weights * programOverhead + trained + optimizer + activations,
+    peak: processBytes + nodes * nodeBytes + weights + trained + optimizer + activations,
   };
 }
 
