@@ -375,7 +375,7 @@ function planForms({ tokens, longest }: BatchSize, wanted: boolean | undefined):
 }
 
 /** What `gradient_checkpointing: true` may need, as a multiple of what segments of one layer need: room that saves time. */
-const roomForTail = 1.5;
+const roomForTail = 1.6;
 
 /**
  * The form with what room below `limit` bytes allows: products that wait for the backward pass, which saves most time for its
@@ -417,7 +417,7 @@ function withRoom(
 /**
  * The fastest plan that stays below `limit` bytes, or the one that needs least if none does.
  * @param wanted the setting `gradient_checkpointing`; undefined leaves the choice here. If true, memory counts before time:
- *   room below the limit is used for a tail only up to half more than the segments need.
+ *   room below the limit is used for kept products and a tail only up to three fifths more than the segments need.
  */
 export function choosePlan(
   model: Model,
