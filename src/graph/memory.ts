@@ -94,7 +94,7 @@ export function peaksOf(
     const size =
       tensorBytes(node, bindings) +
       (remembers(node, differentiated) ? rowBytes(node, bindings) : 0) +
-      (node.op === 'cast' && node.inputs[0]!.op === 'weight' ? tensorBytes(node.inputs[0]!, bindings) : 0);
+      copiedBytes(node, largeFrom);
     const inputs = [...new Set(readInputs(node).map(storage))];
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
     const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
@@ -114,6 +114,17 @@ export function peaksOf(
     if (!uses.has(node) && !kept.has(node)) add(-size);
   }
   return peaks;
+}
+
+/**
+ * A weight that is cast is copied first, by the reshape that keeps the session from casting it when it is made. The copy of a large
+ * table was measured to stay as long as what is cast from it (NOTES.md).
+ */
+function copiedBytes({ op, inputs }: Node, largeFrom: number): number {
+  const weight = inputs[0];
+  if (op !== 'cast' || weight?.op !== 'weight') return 0;
+  const bytes = tensorBytes(weight, {});
+  return bytes < largeFrom ? 0 : bytes;
 }
 
 /** What a node reads when its turn comes: the logits of a cross-entropy are read before the softmax is written over them. */
