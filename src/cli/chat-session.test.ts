@@ -1,3 +1,6 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AnswerOptions } from '../generate/index.ts';
 import type { Message } from '../template/index.ts';
@@ -35,8 +38,9 @@ test('keeps the history, begins anew, answers again with other numbers, and ends
     'turn 1 draw 0',
     'turn 3 draw 1',
     'turn 3 draw 2',
-    '/nope is no command of the chat: there are /clear, /retry, /help and /exit',
+    '/nope is no command of the chat: there are /clear, /retry, /save, /system, /help and /exit',
     expect.stringContaining('/clear begins anew'),
+    expect.stringContaining('a line that ends in'),
     'a new conversation begins',
     'there is no question yet',
     'turn 1 draw 3',
@@ -57,4 +61,61 @@ test('a stop ends the running answer and keeps what was written', async () => {
   expect(session.stop()).toBe(false);
   expect(await taken).toBe(false);
   expect(session.messages.at(-1)).toEqual({ role: 'assistant', content: 'turn 1 draw 0' });
+});
+
+test('saves the conversation with its system text, and writes over no file that it did not write', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fettle-chat-'));
+  const file = join(folder, 'chat.json');
+  const other = join(folder, 'notes.txt');
+  await writeFile(other, 'mine');
+  let written = '';
+  const generator = fakeGenerator();
+  const session = new ChatSession(generator, (text) => (written += text));
+  try {
+    const first = [`/save ${file}`, '/system Be  kind', 'hello', '/save', `/save ${other}`, `/save ${other}/x.json`];
+    for (const line of [...first, `/save ${file}`, '/clear', 'more', `/save ${file}`, '/system', 'last']) {
+      expect(await session.take(line)).toBe(false);
+    }
+    expect(written.split('\n')).toEqual([
+      'there is nothing to save yet',
+      'the system text is set',
+      'turn 2 draw 0',
+      '/save needs the name of a file: /save chat.json',
+      `${other} is there already: choose another name`,
+      expect.stringContaining(`${other}/x.json: cannot be written`),
+      `saved in ${file}`,
+      'a new conversation begins',
+      'turn 2 draw 1',
+      `saved in ${file}`,
+      'there is no system text of the chat any more',
+      'turn 3 draw 2',
+      '',
+    ]);
+    expect(await readFile(other, 'utf8')).toBe('mine');
+    expect(await readdir(folder)).toEqual(['chat.json', 'notes.txt']);
+    expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({
+      messages: [
+        { role: 'system', content: 'Be  kind' },
+        { role: 'user', content: 'more' },
+        { role: 'assistant', content: 'turn 2 draw 1' },
+      ],
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('a question that cannot be answered is forgotten', async () => {
+  const generator = fakeGenerator();
+  const refusing = {
+    ...generator,
+    promptIds: (messages: readonly Message[]) => {
+      if (messages.at(-1)!.content === 'bad') throw new Error('refused');
+      return generator.promptIds(messages);
+    },
+  };
+  const session = new ChatSession(refusing, () => {});
+  await session.take('good');
+  await expect(session.take('bad')).rejects.toThrow('refused');
+  expect(session.messages).toHaveLength(2);
 });

@@ -1,13 +1,22 @@
 /** The state of a chat: history, commands that begin with a slash, and the answer that is being written. */
+import { FettleError } from '../errors.ts';
+import { isThere, writeJsonFile } from '../formats/index.ts';
 import type { Generator } from '../generate/index.ts';
 import { chatTexts } from '../messages/cli.ts';
 import type { Message } from '../template/index.ts';
+
+/** A command with what follows it. */
+const withArgument = /^\/(save|system)(?:\s+(.*))?$/su;
 
 /** One chat. */
 export class ChatSession {
   private readonly generator: Pick<Generator, 'promptIds' | 'answer'>;
   private readonly write: (text: string) => void;
   private history: Message[] = [];
+  /** What /system set; it stays when a new conversation begins. */
+  private system: string | undefined;
+  /** The files that /save wrote: only those are written over. */
+  private readonly saved = new Set<string>();
   private running: AbortController | undefined;
   /** Counts answers, so that a repeated question draws other tokens. */
   private draws = 0;
@@ -17,9 +26,9 @@ export class ChatSession {
     this.write = write;
   }
 
-  /** The turns so far. */
+  /** The turns so far, after the system text where one was set. */
   get messages(): readonly Message[] {
-    return this.history;
+    return this.system === undefined ? this.history : [{ role: 'system', content: this.system }, ...this.history];
   }
 
   /** Ends the running answer; false where none is running. */
@@ -51,6 +60,16 @@ export class ChatSession {
         this.write(`${chatTexts.help}\n`);
         return false;
     }
+    const [, command, argument = ''] = withArgument.exec(typed) ?? [];
+    if (command === 'save') {
+      await this.save(argument);
+      return false;
+    }
+    if (command === 'system') {
+      this.system = argument === '' ? undefined : argument;
+      this.write(`${this.system === undefined ? chatTexts.systemGone : chatTexts.systemSet}\n`);
+      return false;
+    }
     if (/^\/[a-z]+$/.test(typed)) {
       this.write(`${chatTexts.unknown(typed)}\n`);
       return false;
@@ -60,18 +79,39 @@ export class ChatSession {
     return false;
   }
 
-  /** Answers the history. What was written before an interruption counts as the answer. */
+  /** Writes the conversation into a file, which `fettle generate --messages` reads. A failure is told and ends nothing. */
+  private async save(file: string): Promise<void> {
+    if (this.history.length === 0) return this.write(`${chatTexts.nothingToSave}\n`);
+    if (file === '') return this.write(`${chatTexts.saveWhere}\n`);
+    try {
+      if (!this.saved.has(file) && (await isThere(file))) return this.write(`${chatTexts.exists(file)}\n`);
+      await writeJsonFile(file, { messages: this.messages.map(({ role, content }) => ({ role, content })) });
+      this.saved.add(file);
+      this.write(`${chatTexts.saved(file)}\n`);
+    } catch (error) {
+      if (!(error instanceof FettleError)) throw error;
+      this.write(`${error.message}\n`);
+    }
+  }
+
+  /**
+   * Answers the history. What was written before an interruption counts as the answer. A question that could not be
+   * answered is forgotten, so that the next one is not refused for it.
+   */
   private async answer(): Promise<void> {
     const controller = new AbortController();
     this.running = controller;
     try {
-      const { text } = await this.generator.answer(this.generator.promptIds(this.history), {
+      const { text } = await this.generator.answer(this.generator.promptIds(this.messages), {
         onText: this.write,
         signal: controller.signal,
         draw: this.draws++,
       });
       this.history.push({ role: 'assistant', content: text });
       this.write('\n');
+    } catch (error) {
+      this.history.pop();
+      throw error;
     } finally {
       this.running = undefined;
     }

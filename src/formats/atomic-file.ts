@@ -38,7 +38,8 @@ export async function writeAtomically(
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // where the folder is a file, this fails too; what failed first is what is told
+    await rm(temporary, { force: true }).catch(() => {});
     throw await writeError(error, path, neededBytes);
   }
   await syncFolder(dirname(path));

@@ -210,11 +210,21 @@ export const statsTexts = {
 
 /** Words of `fettle chat`. */
 export const chatTexts = {
-  help: '/clear begins anew, /retry answers again, /exit ends; a line that ends in \\ goes on in the next; Ctrl-C ends an answer.',
+  help: [
+    '/clear begins anew, /retry answers again, /save FILE keeps the conversation, /system TEXT sets the system text, /exit ends;',
+    'a line that ends in \\ goes on in the next; Ctrl-C ends an answer.',
+  ].join('\n'),
   prompt: '> ',
   cleared: 'a new conversation begins',
   nothingToRetry: 'there is no question yet',
-  unknown: (command: string) => `${command} is no command of the chat: there are /clear, /retry, /help and /exit`,
+  unknown: (command: string) =>
+    `${command} is no command of the chat: there are /clear, /retry, /save, /system, /help and /exit`,
+  saved: (file: string) => `saved in ${file}`,
+  saveWhere: '/save needs the name of a file: /save chat.json',
+  exists: (file: string) => `${file} is there already: choose another name`,
+  nothingToSave: 'there is nothing to save yet',
+  systemSet: 'the system text is set',
+  systemGone: 'there is no system text of the chat any more',
 };
 
 /** Words of `fettle data prepare`. */

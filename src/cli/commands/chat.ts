@@ -1,11 +1,12 @@
 /** `fettle chat`: a conversation in the terminal, in the template that was trained. */
 import { createInterface } from 'node:readline';
+import { FettleError } from '../../errors.ts';
 import { openGenerator } from '../../generate/index.ts';
 import { chatTexts } from '../../messages/cli.ts';
 import { ChatSession } from '../chat-session.ts';
 import { type Command, configUsage } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
-import { INTERRUPTED } from '../failure.ts';
+import { describeFailure, INTERRUPTED } from '../failure.ts';
 
 /** A line that ends so goes on in the next one. */
 const CONTINUED = '\\';
@@ -44,7 +45,13 @@ export const command: Command = {
         }
         const message = held + line;
         held = '';
-        if (await session.take(message)) break;
+        try {
+          if (await session.take(message)) break;
+        } catch (error) {
+          // a person may ask otherwise; a script is told by the exit code
+          if (!isTty || !(error instanceof FettleError)) throw error;
+          err.line(describeFailure(error, context.env).text);
+        }
         if (isTty) lines.prompt();
       }
     } finally {
