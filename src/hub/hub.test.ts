@@ -217,6 +217,16 @@ describe('a hub', () => {
     expect(asked).toEqual([]);
   });
 
+  it('is not all that is told about a path that leads nowhere', async () => {
+    const away = options({ endpoint: 'http://127.0.0.1:1' });
+    await expect(fetchModel('src/no-such-run', {}, away)).rejects.toThrow(
+      /^src\/no-such-run: must be a folder here, .*, got a path into src that leads nowhere\. .* Taken as a name: http:/u,
+    );
+    await expect(fetchModel('org/none', {}, options())).rejects.toThrow(
+      /^org\/none: Hugging Face must have this model/u,
+    );
+  });
+
   it('cannot write outside its folder', async () => {
     files.set('../../evil.jsonl', 'x');
     await expect(listFiles(set, options())).rejects.toThrow(

@@ -1,5 +1,5 @@
 /** The models of a hub: which of their files are needed, and the folder on this machine that a name stands for. */
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { FileError } from '../errors.ts';
 import { isThere } from '../formats/index.ts';
 import { cachedSnapshot } from './cache.ts';
@@ -109,10 +109,13 @@ export async function findModel(
   return needed.includes(true) ? folder : undefined;
 }
 
+/** What a hub says, or what is said of it, where a name is none of its models; a guest is told 401 for those. */
+const unanswered: ReadonlySet<string> = new Set(['hub-unreachable', 'hub-offline', 'hub-missing', 'hub-access']);
+
 /**
  * The folder of a model that is given by its path or its name, for a command: a name is brought up to date from its hub.
  * Without a connection the copy in the cache serves. A path that leads nowhere and cannot be a name is given back as it is.
- * @throws FileError as `downloadModel`.
+ * @throws FileError as `downloadModel`; `hub-folder` where a folder of this machine was meant, by the looks of it.
  */
 export async function fetchModel(
   nameOrPath: string,
@@ -127,8 +130,12 @@ export async function fetchModel(
   try {
     return await downloadModel(nameOrPath, hubOf(source, options.env), source.model_revision, hubOptions, part);
   } catch (error) {
-    if (cached !== undefined && error instanceof FileError && error.code === 'hub-unreachable') return cached;
-    throw error;
+    if (!(error instanceof FileError) || !unanswered.has(error.code)) throw error;
+    if (cached !== undefined && error.code === 'hub-unreachable') return cached;
+    // `saves/run` beside a folder `saves` was hardly meant as a name
+    const parent = dirname(nameOrPath);
+    if (parent === '.' || !(await isThere(parent))) throw error;
+    throw new FileError('hub-folder', { path: nameOrPath, parent, reason: error.message }, { cause: error });
   }
 }
 

@@ -17,8 +17,10 @@ export const hubMessages = {
     `${f.file}: the downloaded file must be ${f.expectedBytes} bytes long, got ${f.actualBytes}. It was removed: try again`,
   'hub-path': (f: { name: string; path: string }) =>
     `${f.name}: names of files must stay inside the folder, got ${JSON.stringify(f.path.slice(0, 120))}`,
+  'hub-folder': (f: { path: string; parent: string; reason: string }) =>
+    `${f.path}: must be a folder here, or else the name of a model on a hub, got a path into ${f.parent} that leads nowhere. Check it, or train first. Taken as a name: ${f.reason}`,
   'hub-offline': (f: { name: string; hub: string }) =>
-    `${f.name}: must be a folder here or lie whole in the cache, since ${f.hub} is not to be asked (offline), got neither. Download it first with fettle download ${f.name}`,
+    `${f.name}: must be a folder here or lie whole in the cache, since ${f.hub} is not to be asked (offline), got neither. Download it first with fettle download ${f.name}, HF_HUB_OFFLINE unset`,
   'hub-no-weights': (f: { name: string; hub: string }) =>
     `${f.name}: the model must have weights as safetensors or pytorch_model.bin, got none on ${f.hub}. Convert it, or choose another revision`,
   'hub-no-data': (f: { name: string; subset: string | null; split: string; available: readonly string[] }) =>
