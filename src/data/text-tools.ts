@@ -165,11 +165,15 @@ function openTemplate(
 ): Pick<TextTools, 'template' | 'modelTemplate'> {
   const { template: named, enable_thinking: thinking } = settings;
   const alone = (template: ChatTemplate | undefined) => ({ template, modelTemplate: undefined });
+  const own = {
+    defaultSystem: settings.default_system,
+    ...(thinking === undefined ? {} : { variables: { enable_thinking: thinking } }),
+  };
   const savedFile = files.get(savedTemplateName);
   const saved =
     savedFile === undefined
       ? undefined
-      : loadSavedTemplate(new TextDecoder().decode(savedFile), tokenizer, savedTemplateName);
+      : loadSavedTemplate(new TextDecoder().decode(savedFile), tokenizer, savedTemplateName, own);
   if (named === undefined && saved !== undefined) return alone(saved);
   const chatTemplate = modelChatTemplate(files);
   if (settings.stage === 'pt' && named === undefined && chatTemplate === undefined) return alone(undefined);
@@ -178,8 +182,7 @@ function openTemplate(
     chatTemplate,
     where: settings.model_name_or_path,
     modelType,
-    defaultSystem: settings.default_system,
-    ...(thinking === undefined ? {} : { variables: { enable_thinking: thinking } }),
+    ...own,
     ...(now === undefined ? {} : { now }),
   };
   if (named === undefined) return alone(loadTemplate(options));
@@ -188,6 +191,5 @@ function openTemplate(
       ? loadTemplate({ ...options, name: named })
       : loadTemplate({ ...options, wording: readOwnTemplate(named) });
   // What was saved beside the weights is what they were trained with, whatever the tokenizer's files say.
-  const own = saved ?? (chatTemplate === undefined ? undefined : loadTemplate(options));
-  return { template, modelTemplate: own };
+  return { template, modelTemplate: saved ?? (chatTemplate === undefined ? undefined : loadTemplate(options)) };
 }

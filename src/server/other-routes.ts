@@ -62,7 +62,7 @@ export function tokenizerInfo(service: Service): unknown {
     eos_token_id: tokenizer.eosId ?? null,
     vocab_size: tokenizer.vocabularySize,
     model_max_length: service.maxLength,
-    chat_template: template?.kind === 'jinja' ? template.content : null,
+    chat_template: template?.source ?? null,
   };
 }
 

@@ -214,7 +214,11 @@ describe('other addresses', () => {
     expect(await (await post('/detokenize', { tokens })).json()).toEqual({ prompt: 'Good bread' });
     expect(await (await fetch(`${server.url}/health`)).json()).toEqual({ status: 'ok' });
     expect(await (await get('/metrics')).text()).toContain('fettle_engine_ready 1');
-    expect(await (await get('/tokenizer_info')).json()).toHaveProperty('eos_token');
+    // lm-evaluation-harness renders chat_template itself with --apply_chat_template
+    expect(await (await get('/tokenizer_info')).json()).toMatchObject({
+      eos_token: '<|im_end|>',
+      chat_template: expect.stringMatching(/^\{% for message in messages %\}/),
+    });
   });
 
   it.each([

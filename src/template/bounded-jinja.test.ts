@@ -90,6 +90,9 @@ it('dates are those of the run, tools and variables go to the template', () => {
   const saved = loadSavedTemplate(template.content, tokens);
   expect(saved.render(turns, { tools: [{}, {}] })).toBe('05 Jan 2026|false|2|x|<s>');
   expect(saved.hash).toBe(template.hash);
+  const own = { defaultSystem: 'of now', variables: { enable_thinking: true } };
+  const now = loadSavedTemplate(template.content, tokens, 'f', own);
+  expect(now.render(turns, { tools: [{}, {}] })).toBe('05 Jan 2026|true|2|x|<s>');
   expect(strftime(new Date(2026, 10, 21, 9, 5, 7), '%A %B %-d %H:%M:%S %j %y %p %F %q')).toBe(
     'Saturday November 21 09:05:07 325 26 AM 2026-11-21 %q',
   );
@@ -165,6 +168,16 @@ describe('own templates', () => {
     expect(located!.text.slice(located!.turns[0]!.promptEnd, located!.turns[0]!.end)).toBe('r\n\n### End');
     expect(template.stopStrings).toContain('### End');
     expect(loadSavedTemplate(template.content, tokens).hash).toBe(template.hash);
+  });
+
+  it('and those of a model say the system text of now in place of the saved one', () => {
+    const chatTemplate = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}';
+    for (const options of [{ name: 'qwen' }, { chatTemplate }, { wording: readOwnTemplate(own, 'mine.yaml') }]) {
+      const { content } = loadTemplate({ ...options, tokens, defaultSystem: 'then' });
+      const expected = loadTemplate({ ...options, tokens, defaultSystem: 'now' }).render(turns);
+      expect(loadSavedTemplate(content, tokens, 'f', { defaultSystem: 'now' }).render(turns)).toBe(expected);
+      expect(loadSavedTemplate(content, tokens, 'f', { defaultSystem: '' }).render(turns)).not.toBe(expected);
+    }
   });
 
   it.each<[string, object, string]>([

@@ -47,6 +47,8 @@ export interface ChatTemplate {
   /** The built-in name, or "tokenizer" for the model's own Jinja template, or that of a template file. */
   readonly name: string;
   readonly kind: 'builtin' | 'jinja' | 'custom';
+  /** The Jinja text, where it is one. */
+  readonly source?: string;
   /** Text of the end-of-turn token, where the template has one. */
   readonly endToken?: string;
   /** Texts that end generation. */

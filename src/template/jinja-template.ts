@@ -46,6 +46,7 @@ function messageForJinja(message: Message): object {
 class JinjaTemplate implements ChatTemplate {
   readonly name: string;
   readonly kind = 'jinja';
+  readonly source: string;
   declare readonly endToken?: string;
   readonly stopStrings: readonly string[];
   readonly stopTokens: readonly string[];
@@ -60,6 +61,7 @@ class JinjaTemplate implements ChatTemplate {
 
   constructor(settings: JinjaSettings, specialTexts: readonly string[]) {
     this.name = settings.name;
+    this.source = settings.source;
     this.settings = settings;
     this.jinja = new BoundedJinja(settings.name, settings.source);
     this.date = new Date(settings.date);

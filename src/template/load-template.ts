@@ -119,9 +119,15 @@ export function modelChatTemplate(files: ReadonlyMap<string, Uint8Array>): strin
 
 /**
  * The template that was saved with an adapter (`ChatTemplate.content`).
+ * @param own system text and variables of now, which go before the saved ones.
  * @throws FormatError where the text is not one.
  */
-export function loadSavedTemplate(content: string, tokens: TemplateTokens, file = 'saved template'): ChatTemplate {
+export function loadSavedTemplate(
+  content: string,
+  tokens: TemplateTokens,
+  file = 'saved template',
+  own: Pick<LoadTemplateOptions, 'defaultSystem' | 'variables'> = {},
+): ChatTemplate {
   if (content.length > maxTemplateLength * 2) {
     throw new FormatError('template-bounds', {
       template: file,
@@ -136,7 +142,8 @@ export function loadSavedTemplate(content: string, tokens: TemplateTokens, file 
       reason: '"format" must be "fettle-template-1", got another value',
     });
   }
-  const { kind, defaultSystem } = saved;
+  const { kind } = saved;
+  const defaultSystem = (own.defaultSystem ?? '') === '' ? saved['defaultSystem'] : own.defaultSystem;
   if (kind === 'builtin' || kind === 'custom') {
     const system = typeof defaultSystem === 'string' ? defaultSystem : undefined;
     return createWordingTemplate(readWording(saved['wording'], file), kind, tokens, system);
@@ -150,9 +157,13 @@ export function loadSavedTemplate(content: string, tokens: TemplateTokens, file 
       reason: 'must hold a kind, a source and a date, got another value',
     });
   }
-  const { variables } = saved;
+  const savedVariables = saved['variables'];
+  const variables: Readonly<Record<string, unknown>> = {
+    ...(typeof savedVariables === 'object' ? savedVariables : {}),
+    ...own.variables,
+  };
   const optional = Object.fromEntries(
-    ['bosToken', 'eosToken', 'padToken', 'unkToken', 'defaultSystem'].flatMap((key) => {
+    ['bosToken', 'eosToken', 'padToken', 'unkToken'].flatMap((key) => {
       const value = text(key);
       return value === undefined ? [] : [[key, value]];
     }),
@@ -162,9 +173,8 @@ export function loadSavedTemplate(content: string, tokens: TemplateTokens, file 
       name: text('name') ?? 'tokenizer',
       source,
       ...optional,
-      ...(typeof variables === 'object' && variables !== null
-        ? { variables: variables as Record<string, unknown> }
-        : {}),
+      ...(typeof defaultSystem === 'string' ? { defaultSystem } : {}),
+      ...(Object.keys(variables).length > 0 || savedVariables !== undefined ? { variables } : {}),
       date,
     },
     tokens,
