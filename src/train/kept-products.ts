@@ -6,10 +6,16 @@ import * as g from '../graph/index.ts';
 
 const products: ReadonlySet<g.OpName> = new Set(['matmul', 'adaptedMatmul', 'quantizedMatmul', 'integerMatmul']);
 
-/** Multiplications for each token of the products with weights that the outputs reach. */
-function multiplications(outputs: readonly g.Node[]): number {
+/** Multiplications for each token of the products with weights that the outputs need where some nodes are given. */
+function multiplications(outputs: readonly g.Node[], given: ReadonlySet<g.Node>): number {
+  const seen = new Set(given);
+  const stack = [...outputs];
   let sum = 0;
-  for (const { op, inputs, shape } of g.reachableNodes(outputs)) {
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    stack.push(...node.inputs);
+    const { op, inputs, shape } = node;
     if (!products.has(op) || shape[0] !== 'N' || shape.length !== 2) continue;
     sum += (shape[1] as number) * (inputs[0]!.shape[1] as number);
   }
@@ -37,10 +43,10 @@ export function productsToKeep(end: g.Node, backward: readonly g.Node[]): g.Node
       op !== 'input' && op !== 'weight' && op !== 'constant' && dtype === 'float32' && shape[0] === 'N',
   );
   const chosen: g.Node[] = [];
-  let left = multiplications(backward);
+  let left = multiplications(backward, new Set());
   while (candidates.length > 0) {
     const trials = candidates.map((node) => {
-      const count = multiplications(replaced(backward, [...chosen, node]));
+      const count = multiplications(backward, new Set([...chosen, node]));
       return { node, count, gain: (left - count) / valuesPerToken(node) };
     });
     const best = trials.reduce((a, b) => (b.gain > a.gain ? b : a));
@@ -57,7 +63,7 @@ export function productsToKeep(end: g.Node, backward: readonly g.Node[]): g.Node
 export function replaced(
   backward: readonly g.Node[],
   kept: readonly g.Node[],
-  name: (index: number) => string = (index) => `kept ${index}`,
+  name: (index: number) => string,
 ): g.Node[] {
   return g.substitute(backward, new Map(kept.map((node, i) => [node, g.input(name(i), node.dtype, node.shape)])));
 }
