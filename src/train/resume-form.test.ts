@@ -51,7 +51,7 @@ beforeAll(async () => {
   await run('whole', ample);
   expect(await planned('whole', 'step_plan')).toEqual(['whole']);
   tight = Math.round(((await planned('whole', 'peak_memory_bytes')) as number[])[0]! - 1e6);
-}, 60_000);
+}, 180_000);
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 const run = (name: string, memoryLimit: number, stop = false) =>
@@ -75,7 +75,7 @@ it('keeps it with more memory than before, and ends in the same bytes', async ()
   expect(await adapter('continued')).toEqual(await adapter('segmented'));
   // the form does count: else this test could not fail
   expect(await adapter('whole')).not.toEqual(await adapter('segmented'));
-}, 60_000);
+}, 180_000);
 
 it('is refused with less than it needs, and goes on when there is enough again', async () => {
   expect((await run('refused', ample, true)).end.type).toBe('stopped');
@@ -87,4 +87,4 @@ it('is refused with less than it needs, and goes on when there is enough again',
   });
   expect((await run('refused', ample)).end.type).toBe('done');
   expect(await adapter('refused')).toEqual(await adapter('whole'));
-}, 60_000);
+}, 180_000);
