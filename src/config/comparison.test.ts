@@ -62,6 +62,6 @@ test('a participant is of one kind, and a server has a model and an address', ()
   ).toEqual([
     'pk.yaml:2:3: systems.a.model cannot stand together with systems.a.answers',
     'pk.yaml:2:3: systems.b.model needs systems.b.base_url or systems.b.provider, got neither',
-    'pk.yaml:4:8: judge.provider needs judge.model, got neither',
+    'pk.yaml:4:8: judge.provider needs judge.model, got none',
   ]);
 });

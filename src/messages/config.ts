@@ -128,7 +128,9 @@ const problemTexts = {
   'missing-key': (f: { where: string; key: string; command: string }) =>
     `${f.where}: ${f.command} needs ${f.key}, got none`,
   'setting-needs': (f: { where: string; setting: string; needs: readonly string[] }) =>
-    `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got neither`,
+    `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got ${
+      f.needs.length > 1 ? 'neither' : /^[\w.]+$/.test(f.needs[0] ?? '') ? 'none' : 'something else'
+    }`,
   'settings-exclude': (f: { where: string; setting: string; other: string; remedy?: string | undefined }) =>
     `${f.where}: ${f.setting} cannot stand together with ${f.other}${f.remedy ? `. ${f.remedy}` : ''}`,
   'limits-exceed-cutoff': (f: { where: string; setting: string; length: number; cutoffLength: number }) =>
