@@ -83,6 +83,37 @@ export type BenchShape = keyof typeof benchShapes;
 /** Where checkpoints go when no folder is given. */
 export const defaultCacheFolder = join(tmpdir(), 'fettle-bench');
 
+/** Tensors of the shape with routed experts. */
+function expertShapes(config: ModelConfigJson): Map<string, readonly number[]> {
+  const number = (key: string): number => config[key] as number;
+  const width = number('hidden_size');
+  const inner = number('moe_intermediate_size');
+  const head = number('head_dim');
+  const keys = head * number('num_key_value_heads');
+  const shapes = new Map<string, readonly number[]>([
+    ['model.embed_tokens.weight', [number('vocab_size'), width]],
+    ['model.norm.weight', [width]],
+  ]);
+  for (let layer = 0; layer < number('num_hidden_layers'); layer++) {
+    const put = (name: string, shape: readonly number[]) => shapes.set(`model.layers.${layer}.${name}.weight`, shape);
+    put('input_layernorm', [width]);
+    put('post_attention_layernorm', [width]);
+    put('self_attn.q_proj', [width, width]);
+    put('self_attn.k_proj', [keys, width]);
+    put('self_attn.v_proj', [keys, width]);
+    put('self_attn.o_proj', [width, width]);
+    put('self_attn.q_norm', [head]);
+    put('self_attn.k_norm', [head]);
+    put('mlp.gate', [number('num_experts'), width]);
+    for (let expert = 0; expert < number('num_experts'); expert++) {
+      put(`mlp.experts.${expert}.gate_proj`, [inner, width]);
+      put(`mlp.experts.${expert}.up_proj`, [inner, width]);
+      put(`mlp.experts.${expert}.down_proj`, [width, inner]);
+    }
+  }
+  return shapes;
+}
+
 /** Values as a fresh model has them: norms 1, all else around 0 with a standard deviation of 0.02. */
 function freshWeight(name: string, shape: readonly number[]): Float32Array {
   const values = new Float32Array(shape.reduce((product, size) => product * size, 1));
@@ -104,6 +135,7 @@ export async function benchModel(shape: BenchShape, dtype: FloatDtype, cacheFold
       seed: 1,
       dtype,
       weights: freshWeight,
+      ...(shape === 'experts' ? { shapes: expertShapes(benchShapes[shape]) } : {}),
     });
   }
   return folder;

@@ -44,6 +44,8 @@ const nodeBytes = 8e3;
  * activations come and go between them. A part of the graph's small blocks, measured (NOTES.md).
  */
 const expansionHoles = 0.25;
+/** Half of the results that may pile up before the collector is called (`SegmentPrograms`): so much was found beside the rest. */
+const meanGarbage = 24e6;
 /**
  * Blocks from this size on go back to the system when they are freed, smaller ones stay in the heap (run/spawn): what the
  * smaller ones of one program left stands beside the larger ones of another.
@@ -326,7 +328,7 @@ function segmentRuns(
   return segments!.flatMap(({ graphs, kind, between }) =>
     graphs.map((outputs): PlannedRun => {
       // the gradients at both ends, and one result in a program and out of it
-      const shared = { outputs, held: kept + products + 3 * border + masks / layers };
+      const shared = { outputs, held: kept + products + meanGarbage + 3 * border + masks / layers };
       switch (kind) {
         case 'segment':
           return { ...shared, bindings };
