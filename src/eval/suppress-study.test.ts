@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parseConfig } from '../config/index.ts';
+import { studyTexts } from '../messages/eval.ts';
 import { runSuppressStudy, studySuppression } from './suppress-study.ts';
 
 const form = { aspects: ['Good', 'Bad'], emptyItem: '<No related terms>' };
@@ -26,6 +27,12 @@ it('means and variances of items by heading, an empty item counting as none', ()
   expect(study.plain.total.mean).toBe(4);
   expect(study.variance_ratio).toBeCloseTo(1 / 8, 12);
   expect(study.n).toBe(4);
+});
+
+it('says so where the number of items never varies without suppression', () => {
+  const same = [review(1, 2), review(1, 2)];
+  const { variance_ratio, variance_ratio_ci, n } = studySuppression(same, same, form, [], 1);
+  expect(studyTexts.ratio(variance_ratio, variance_ratio_ci, n)).toMatch(/: cannot be told from 2 prompts, since/u);
 });
 
 it('answers with the same random numbers, and leaves numbers, answers and pictures', async () => {

@@ -109,8 +109,12 @@ export const studyTexts = {
   noHeading: 'no heading',
   section: (before: { mean: number; variance: number }, after: { mean: number; variance: number }) =>
     `items ${before.mean.toFixed(2)} -> ${after.mean.toFixed(2)}  variance ${before.variance.toFixed(3)} -> ${after.variance.toFixed(3)}`,
-  ratio: (ratio: number, ci: readonly [number, number], n: number) =>
-    `variance with over without suppression: ${ratio.toFixed(3)} (95 %: ${ci[0].toFixed(3)} to ${ci[1].toFixed(3)}), ${n} prompts${
+  ratio: (ratio: number, ci: readonly [number, number], n: number) => {
+    if (!Number.isFinite(ratio)) {
+      return `variance with over without suppression: cannot be told from ${n} prompts, since without it the number of items never varies. Check aspects and the answers, or take more prompts`;
+    }
+    return `variance with over without suppression: ${ratio.toFixed(3)} (95 %: ${ci[0].toFixed(3)} to ${ci[1].toFixed(3)}), ${n} prompts${
       ci[1] < 1 ? '' : ci[0] > 1 ? ': it has risen' : ': not told apart from 1'
-    }`,
+    }`;
+  },
 };
