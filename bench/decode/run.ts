@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { exportGguf } from '../../src/export/index.ts';
 import { benchModel, defaultCacheFolder } from '../support/bench-models.ts';
 import { describeMachine, median } from '../support/machine.ts';
+import { ourEnvironment } from '../support/sides.ts';
 import { StepProcess } from '../support/step-process.ts';
 
 const { values: options } = parseArgs({
@@ -67,7 +68,12 @@ async function ggufFile(type: 'f16' | 'q4_0'): Promise<string> {
 }
 
 const our = (dtype: string) =>
-  StepProcess.start(`fettle ${dtype}`, [process.execPath, ours, '--model', model, '--dtype', dtype]);
+  StepProcess.start(
+    `fettle ${dtype}`,
+    [process.execPath, ours, '--model', model, '--dtype', dtype],
+    // as `fettle generate`, `chat` and the server's engine are started
+    ourEnvironment,
+  );
 const peer = (dtype: string) =>
   StepProcess.start(`transformers ${dtype}`, [options.python, pathOf('peer.py'), '--model', model, '--dtype', dtype]);
 const llama = async (type: 'f16' | 'q4_0') =>

@@ -55,6 +55,12 @@ function findCommand(argv: readonly string[]): { entry: CommandEntry; rest: read
 
 const isHelp = (word: string | undefined): boolean => word === '--help' || word === '-h' || word === 'help';
 
+/** Whether these words run a command that computes in this very process. */
+export function computesHere(argv: readonly string[]): boolean {
+  const words = commands.find(({ name }) => name === argv[0] || name === `${argv[0]} ${argv[1]}`);
+  return words?.computes === true && !argv.some(isHelp);
+}
+
 /** Runs one command line; resolves with the exit code. */
 export async function runCommandLine(argv: readonly string[], around: Surroundings): Promise<number> {
   const out = new Terminal(around.out, around.env);

@@ -43,6 +43,8 @@ export interface CommandEntry {
   /** One or two words. */
   readonly name: string;
   readonly summary: string;
+  /** Runs models in the process of the command itself (a training, an engine have their own). */
+  readonly computes?: true;
   load(): Promise<{ readonly command: Command }>;
 }
 

@@ -21,31 +21,37 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'generate',
     summary: 'Answer one prompt',
+    computes: true,
     load: () => import('./commands/generate.ts'),
   },
   {
     name: 'chat',
     summary: 'Talk to a model in the terminal',
+    computes: true,
     load: () => import('./commands/chat.ts'),
   },
   {
     name: 'predict',
     summary: 'Answer the rows of a data set and compare with the right answers',
+    computes: true,
     load: () => import('./commands/predict.ts'),
   },
   {
     name: 'compare',
     summary: 'Compare models on the same rows, base against adapter or any others',
+    computes: true,
     load: () => import('./commands/compare.ts'),
   },
   {
     name: 'eval',
     summary: 'Test a model on MMLU, C-Eval, CMMLU, LAMBADA, or the perplexity of a text',
+    computes: true,
     load: () => import('./commands/eval.ts'),
   },
   {
     name: 'pk',
     summary: 'Let two systems or more compete on the same questions, with a judge',
+    computes: true,
     load: () => import('./commands/pk.ts'),
   },
   {
@@ -81,6 +87,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'study suppress',
     summary: 'Show what suppressing texts does to the numbers of items in answers',
+    computes: true,
     load: () => import('./commands/study-suppress.ts'),
   },
   {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program `fettle`. Only this file touches the process: signals, streams, exit code. */
-import { runCommandLine } from './command-line.ts';
+import { computesHere, runCommandLine } from './command-line.ts';
 import { describeFailure, INTERRUPTED } from './failure.ts';
 
 let interrupt = (): void => process.exit(INTERRUPTED);
@@ -21,6 +21,13 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.stderr.write(`${failure.text}\n`);
     process.exit(failure.exitCode);
   });
+}
+
+if (computesHere(process.argv.slice(2))) {
+  const { endWithStarter, environmentToStartIn, startAgain } = await import('./start-again.ts');
+  const environment = environmentToStartIn(process.env);
+  if (environment !== undefined) await startAgain(environment);
+  endWithStarter();
 }
 
 const exitCode = await runCommandLine(process.argv.slice(2), {
