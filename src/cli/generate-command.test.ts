@@ -57,6 +57,13 @@ describe('fettle generate', () => {
     }
   });
 
+  test('a prompt that is longer than what the model knows is answered, with a word about it', async () => {
+    const long = 'a'.repeat(513);
+    const { code, err } = await call('generate', ...settings(), '--raw', long, 'do_sample=false', 'max_new_tokens=1');
+    expect(code).toBe(0);
+    expect(err).toMatch(/^the prompt has 513 tokens, the model knows 512: /u);
+  });
+
   test('keys of generation: biases, stops, least length, several answers, beams, int8', async () => {
     const greedy = ['--raw', 'ab', 'do_sample=false'];
     const free = await answer(...greedy);

@@ -223,6 +223,8 @@ export const chatTexts = {
   saveWhere: '/save needs the name of a file: /save chat.json',
   exists: (file: string) => `${file} is there already: choose another name`,
   nothingToSave: 'there is nothing to save yet',
+  tooLong: (tokens: number, known: number) =>
+    `the prompt has ${tokens} tokens, the model knows ${known}: the answer may be of no use, and takes long. Shorten it (/clear in a chat)`,
   systemSet: 'the system text is set',
   systemGone: 'there is no system text of the chat any more',
 };

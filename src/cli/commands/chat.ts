@@ -1,9 +1,11 @@
 /** `fettle chat`: a conversation in the terminal, in the template that was trained. */
 import { createInterface } from 'node:readline';
 import { FettleError } from '../../errors.ts';
-import { openGenerator } from '../../generate/index.ts';
+import { type AnswerOptions, openGenerator } from '../../generate/index.ts';
 import { chatTexts } from '../../messages/cli.ts';
+import type { Message } from '../../template/index.ts';
 import { ChatSession } from '../chat-session.ts';
+import { lengthWarning } from '../length-warning.ts';
 import { type Command, configUsage } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
 import { describeFailure, INTERRUPTED } from '../failure.ts';
@@ -20,7 +22,16 @@ export const command: Command = {
     const { config } = await openCommandConfig(context, ['model_name_or_path']);
     const generator = await openGenerator(config, { maxRows: 1, reuse: 'all' });
     const isTty = input.isTTY === true && out.isTty;
-    const session = new ChatSession(generator, (text) => out.write(text));
+    const warned = {
+      answer: (ids: ArrayLike<number>, more?: AnswerOptions) => generator.answer(ids, more),
+      promptIds: (messages: readonly Message[]): Int32Array => {
+        const ids = generator.promptIds(messages);
+        const tooLong = lengthWarning(ids.length, generator);
+        if (tooLong !== undefined) err.line(err.style('dim', tooLong));
+        return ids;
+      },
+    };
+    const session = new ChatSession(warned, (text) => out.write(text));
     const lines = createInterface({ input, ...(isTty ? { output: process.stdout, terminal: true } : {}) });
     let exitCode = 0;
     // Ctrl-C ends the answer; where none is running it ends the chat.

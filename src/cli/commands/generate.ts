@@ -3,6 +3,7 @@ import { ConfigError } from '../../errors.ts';
 import { type Answer, type Generator, openGenerator } from '../../generate/index.ts';
 import { type Command, type CommandContext, configUsage, jsonFlag } from '../command.ts';
 import { openCommandConfig } from '../config-arguments.ts';
+import { lengthWarning } from '../length-warning.ts';
 import { readMessages } from '../messages-file.ts';
 
 const forms = ['prompt', 'messages', 'raw', 'promptIds'] as const;
@@ -57,10 +58,10 @@ export const command: Command = {
     const generator = await openGenerator(config);
     let answers: Answer[];
     try {
-      answers = await generator.answers(
-        await promptIds(context, generator),
-        json ? {} : { onText: (text) => out.write(text) },
-      );
+      const prompt = await promptIds(context, generator);
+      const tooLong = lengthWarning(prompt.length, generator);
+      if (tooLong !== undefined) context.err.line(tooLong);
+      answers = await generator.answers(prompt, json ? {} : { onText: (text) => out.write(text) });
     } finally {
       await generator.release();
     }
