@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { openModelFolder } from '../../src/checkpoint/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
 import { createGraphEngine } from '../../src/train/graph-engine.ts';
-import { choosePlan } from '../../src/train/memory-plan.ts';
+import { choosePlan } from '../../src/train/choose-plan.ts';
 import type { PlanForm } from '../../src/train/plan-form.ts';
 import { loraMethod, targetModules } from '../../src/tuning/index.ts';
 import { hashKey, mix32 } from '../../src/util/index.ts';

@@ -42,7 +42,8 @@ import {
 } from '../tuning/index.ts';
 import type { TrainEngine } from './engine.ts';
 import { createGraphEngine } from './graph-engine.ts';
-import { type BatchSize, choosePlan, type MemoryPlan, memoryOf } from './memory-plan.ts';
+import { choosePlan } from './choose-plan.ts';
+import { type BatchSize, type MemoryPlan, memoryOf } from './memory-plan.ts';
 import { describeForm, type PlanForm } from './plan-form.ts';
 import { type FitSettings, largestBatchThatFits, longestThatFits } from './what-fits.ts';
 

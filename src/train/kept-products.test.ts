@@ -6,7 +6,8 @@ import type { ModelFolder } from '../checkpoint/index.ts';
 import * as g from '../graph/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { valuesPerToken } from './kept-products.ts';
-import { choosePlan, memoryOf } from './memory-plan.ts';
+import { choosePlan } from './choose-plan.ts';
+import { memoryOf } from './memory-plan.ts';
 import type { SegmentedForm } from './plan-form.ts';
 import { type Outputs, segmentBodies, segmentOf } from './segments.ts';
 

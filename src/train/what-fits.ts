@@ -1,7 +1,8 @@
 /** The longest rows and the largest batches that a memory limit allows, by the same plan that training obeys. */
 import type { Model } from '../models/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
-import { type BatchSize, choosePlan } from './memory-plan.ts';
+import { choosePlan } from './choose-plan.ts';
+import type { BatchSize } from './memory-plan.ts';
 
 /** No batch is larger; the search for the largest one ends here. */
 const maxBatch = 65_536;
