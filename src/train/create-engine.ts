@@ -257,10 +257,10 @@ export function fitSettings(config: FettleConfig, setup: TuningSetup, trainedSha
   };
 }
 
-/** What one row of a few tokens would need in segments: below this no setting helps. */
+/** What one row of a few tokens would need in the form that needs least: below this no setting helps. */
 function smallestMemory(config: FettleConfig, setup: TuningSetup): number {
   const batch = { rows: 1, longest: 16, tokens: 16, labelled: 8 };
-  return choosePlan(setup.folder.model, setup.method, batch, optimizerBytes(config), 0, true).peak;
+  return choosePlan(setup.folder.model, setup.method, batch, optimizerBytes(config), 0, undefined).peak;
 }
 
 /**
