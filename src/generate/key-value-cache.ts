@@ -7,6 +7,9 @@ const roomStep = 64;
 /** Room grows by this factor at least, so that growing stays rare. */
 const growth = 1.125;
 
+/** Rooms above this shrink when all rows need less than half of it: short answers after a long one would pay for its room. */
+const smallRoom = 512;
+
 /** Feeds that are kept for the next step: batches of one width after the other are what happens. */
 const keptFeeds = 8;
 
@@ -27,17 +30,21 @@ export class KeyValueCache {
     this.size = size;
   }
 
-  /** Makes room for `rows` rows of `tokens` tokens; what is there stays. @param lengths tokens that each row holds. */
+  /** Makes room for `rows` rows of `tokens` tokens, or gives most of it back; what is there stays. @param lengths tokens that each row holds. */
   reserve(rows: number, tokens: number, lengths: readonly number[]): void {
-    if (rows <= this.rowRoom && tokens <= this.room) return;
+    const longest = Math.max(tokens, ...lengths);
+    const isWide = this.room > smallRoom && 2 * longest < this.room;
+    if (rows <= this.rowRoom && tokens <= this.room && !isWide) return;
     // attention looks at the whole room: it grows by little
-    const wanted = Math.max(tokens, Math.floor(growth * this.room));
-    const room = tokens <= this.room ? this.room : Math.ceil(wanted / roomStep) * roomStep;
-    const rowRoom = Math.max(rows, this.rowRoom);
+    const wanted = isWide ? Math.floor(growth * longest) : Math.max(tokens, Math.floor(growth * this.room));
+    const room = tokens <= this.room && !isWide ? this.room : Math.ceil(wanted / roomStep) * roomStep;
+    const held = lengths.findLastIndex((length) => length > 0) + 1;
+    const rowRoom = Math.max(rows, isWide ? held : this.rowRoom);
+    const copied = Math.min(rowRoom, this.rowRoom) * this.groups;
     const grow = (old: Float32Array | undefined): Float32Array => {
       const fresh = new Float32Array(rowRoom * this.groups * room * this.size);
       if (!old) return fresh;
-      for (let line = 0; line < this.rowRoom * this.groups; line++) {
+      for (let line = 0; line < copied; line++) {
         const from = line * this.room * this.size;
         const used = lengths[Math.floor(line / this.groups)] ?? 0;
         fresh.set(old.subarray(from, from + used * this.size), line * room * this.size);
