@@ -43,7 +43,7 @@ export interface CommandEntry {
   /** One or two words. */
   readonly name: string;
   readonly summary: string;
-  /** Runs models in the process of the command itself (a training, an engine have their own). */
+  /** Runs models in the process of the command itself (a training, an engine have their own; `pk` mostly waits for others, and ends at once when it is killed). */
   readonly computes?: true;
   load(): Promise<{ readonly command: Command }>;
 }

@@ -51,7 +51,6 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'pk',
     summary: 'Let two systems or more compete on the same questions, with a judge',
-    computes: true,
     load: () => import('./commands/pk.ts'),
   },
   {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { hashKey, RandomStream } from '../util/index.ts';
-import { bootstrapInterval, bootstrapMean, quantile, wilsonInterval } from './intervals.ts';
+import { bootstrapInterval, bootstrapMean, bootstrapShare, quantile, wilsonInterval } from './intervals.ts';
 
 test("Wilson's interval equals published values", () => {
   // Newcombe 1998, table I, method 3 (without continuity correction).
@@ -45,4 +45,10 @@ test('no items give no interval; a statistic that is not finite on a resample le
   expect(bootstrapMean([], { seed: 1 })).toEqual([Number.NaN, Number.NaN]);
   const ratio = bootstrapInterval(2, (indices) => (indices[0] === 0 ? Number.NaN : 5), { seed: 1 });
   expect(ratio).toEqual([5, 5]);
+});
+
+test('does not take a share of none or all for certain', () => {
+  expect(bootstrapShare([0, 0], { seed: 1 })).toEqual(wilsonInterval(0, 2));
+  expect(bootstrapShare([1, 1, 1], { seed: 1 })).toEqual(wilsonInterval(1, 3));
+  expect(bootstrapShare([1, 0, 1], { seed: 1 })).toEqual(bootstrapMean([1, 0, 1], { seed: 1 }));
 });

@@ -75,3 +75,13 @@ export function bootstrapMean(values: ArrayLike<number>, options: BootstrapOptio
     options,
   );
 }
+
+/**
+ * The bootstrap of a share. @param hits 1 or 0 for each item. Where all are alike every resample is alike too, and would claim
+ * certainty after a few items: then Wilson's interval.
+ */
+export function bootstrapShare(hits: ArrayLike<number>, options: BootstrapOptions): Interval {
+  const first = hits[0];
+  const isVaried = Array.prototype.some.call(hits, (hit: number) => hit !== first);
+  return isVaried || first === undefined ? bootstrapMean(hits, options) : wilsonInterval(first, hits.length);
+}

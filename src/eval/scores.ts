@@ -1,7 +1,7 @@
 /** All numbers of a set of answers: means with intervals, corpus scores with their signatures, and for label tasks the report of the labels. */
 import { type BleuTokenizerName } from './bleu-tokenizers.ts';
 import { chrfCounts, chrfScore, chrfSignature } from './chrf.ts';
-import { bootstrapInterval, bootstrapMean, type Interval } from './intervals.ts';
+import { bootstrapInterval, bootstrapMean, bootstrapShare, type Interval } from './intervals.ts';
 import { loadWordCutter } from './jieba.ts';
 import { findLabels, labelMapper, type LabelMatch, labelMatchTexts, type LabelReport, labelReport } from './labels.ts';
 import { mean } from './python-text.ts';
@@ -119,7 +119,7 @@ function labelScores(answers: readonly ScoredAnswer[], settings: ScoreSettings):
     ...labelReport(labels, known),
     mapping: { labels, source: settings.labels.length > 0 ? 'config' : 'data', match, rule: labelMatchTexts[match] },
     referencesUnmapped: pairs.length - known.length,
-    accuracyInterval: known.length === 0 ? null : bootstrapMean(right, { seed: settings.seed }),
+    accuracyInterval: known.length === 0 ? null : bootstrapShare(right, { seed: settings.seed }),
     references: pairs.map(({ label }) => label),
     predicted: pairs.map(({ label, predicted }) => (label === undefined ? undefined : (predicted ?? null))),
   };
