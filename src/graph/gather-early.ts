@@ -2,7 +2,7 @@
  * Rows chosen before what is computed of them row by row, not after: of the last layer's MLP only the labelled rows are needed.
  * Attention mixes rows, so that nothing moves beyond it.
  */
-import { type Node, type OpName, reachableNodes } from './node.ts';
+import { type Node, type OpName, reachableNodes, usersOf } from './node.ts';
 import { gather, reshape } from './ops/index.ts';
 import { rebuild } from './operations.ts';
 import { rewrite } from './transform.ts';
@@ -46,10 +46,7 @@ function isByRow(node: Node, rows: string): boolean {
 /** The outputs with every `gather` of rows moved towards the inputs as far as nobody else needs the rows that it leaves out. */
 export function gatherEarly(outputs: readonly Node[]): Node[] {
   const nodes = reachableNodes(outputs);
-  const users = new Map<Node, Node[]>();
-  for (const node of nodes) {
-    for (const input of node.inputs) users.set(input, [...(users.get(input) ?? []), node]);
-  }
+  const users = usersOf(nodes);
   const given = new Set(outputs);
   /** Nodes that are computed of chosen rows only -> the gather that chooses. */
   const chosen = new Map<Node, Node>();

@@ -1,6 +1,6 @@
 export { bytesPerElement, type DType } from './dtype.ts';
 export { type Dim, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
-export { type Node, type OpAttributes, type OpName, reachableNodes } from './node.ts';
+export { countUses, type Node, type OpAttributes, type OpName, reachableNodes, usersOf } from './node.ts';
 export { gradientOf, operations, rebuild } from './operations.ts';
 export { joinSiblings } from './siblings.ts';
 export { cutNodes, rewrite, substitute } from './transform.ts';

@@ -2,7 +2,7 @@
  * Thin products joined: adapters of modules that read the same rows, or whose gradients meet in the same rows, are one product
  * of all their ranks instead of one each. Each passes over the rows once then; the small matrices are copied side by side.
  */
-import { type Node, reachableNodes } from './node.ts';
+import { countUses, type Node, reachableNodes } from './node.ts';
 import { add, concat, matmul, slice } from './ops/index.ts';
 import { sameShape } from './shape.ts';
 import { rebuild } from './operations.ts';
@@ -58,13 +58,8 @@ function termsOf(node: Node, uses: ReadonlyMap<Node, number>): Node[] {
 export function joinThinProducts(outputs: Readonly<Record<string, Node>>): Record<string, Node> {
   const results = Object.values(outputs);
   const nodes = reachableNodes(results);
-  const uses = new Map<Node, number>();
+  const uses = countUses(nodes);
   const inner = new Set<Node>();
-  for (const node of nodes) {
-    for (const input of node.inputs) {
-      uses.set(input, (uses.get(input) ?? 0) + 1);
-    }
-  }
   const given = new Set(results);
   const readings = new Map<string, Group>();
   const outers = new Map<string, Group>();

@@ -2,7 +2,7 @@
  * Low-rank adapters merged into the weights of their products where that is cheaper: x Wᵀ + s (x Aᵀ) Bᵀ reads and writes the
  * whole result twice, x (W + s B A)ᵀ the weight once more. Only frozen f32 weights; all else stays as it is.
  */
-import { type Node, reachableNodes } from './node.ts';
+import { countUses, type Node, reachableNodes } from './node.ts';
 import { adaptedMatmul, add, matmul, mergedWeight } from './ops/index.ts';
 import { rewrite } from './transform.ts';
 
@@ -64,12 +64,10 @@ const wideEnough = 2;
 export function mergeGradients(outputs: Readonly<Record<string, Node>>, width: number): Record<string, Node> {
   const names = Object.keys(outputs);
   const results = Object.values(outputs);
-  const uses = new Map<Node, number>();
-  for (const node of [...reachableNodes(results).flatMap(({ inputs }) => inputs), ...results]) {
-    uses.set(node, (uses.get(node) ?? 0) + 1);
-  }
+  const all = reachableNodes(results);
+  const uses = countUses(all, results);
   // thin products that meet others are joined with them instead
-  const meeting = new Set(reachableNodes(results).flatMap(({ op, inputs }) => (op === 'add' ? inputs : [])));
+  const meeting = new Set(all.flatMap(({ op, inputs }) => (op === 'add' ? inputs : [])));
   const nodes = rewrite(results, (node, current) => {
     if (node.op !== 'add' || meeting.has(node)) return undefined;
     const [product, thin] = node.inputs.toSorted((x) => (x.inputs[1]?.op === 'weight' ? -1 : 1)) as [Node, Node];

@@ -142,3 +142,23 @@ export function reachableNodes(outputs: readonly Node[]): Node[] {
   }
   return [...seen].sort((a, b) => a.id - b.id);
 }
+
+/** Who reads each node, every reader once and in the order of `nodes`. */
+export function usersOf(nodes: readonly Node[]): Map<Node, Node[]> {
+  const users = new Map<Node, Node[]>();
+  for (const node of nodes) {
+    for (const input of new Set(node.inputs)) {
+      const own = users.get(input);
+      if (own) own.push(node);
+      else users.set(input, [node]);
+    }
+  }
+  return users;
+}
+
+/** How often each node is read, by nodes and as one of the outputs. */
+export function countUses(nodes: readonly Node[], outputs: readonly Node[] = []): Map<Node, number> {
+  const uses = new Map<Node, number>();
+  for (const node of [...nodes.flatMap(({ inputs }) => inputs), ...outputs]) uses.set(node, (uses.get(node) ?? 0) + 1);
+  return uses;
+}

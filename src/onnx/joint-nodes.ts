@@ -2,28 +2,15 @@
  * Operations that share one ONNX node with another: sums that a product or a norm computes by itself, slices that together
  * are a split. Found before lowering; `lowerGraph` emits them.
  */
-import { type Node, sameShape } from '../graph/index.ts';
+import { countUses, type Node, sameShape, usersOf } from '../graph/index.ts';
 import type { OnnxNode } from './proto.ts';
-
-function usersOf(nodes: readonly Node[]): Map<Node, Node[]> {
-  const users = new Map<Node, Node[]>();
-  for (const node of nodes) {
-    for (const input of new Set(node.inputs)) {
-      const own = users.get(input);
-      if (own) own.push(node);
-      else users.set(input, [node]);
-    }
-  }
-  return users;
-}
 
 /**
  * Sums whose one term is a matrix product that nobody else needs: the product then adds to the other term by itself,
  * which saves a tensor and a pass. Of two such terms the younger is taken, an adapter's rather than the frozen layer's.
  */
 export function accumulatedProducts(nodes: readonly Node[], outputs: readonly Node[]): Map<Node, Node<'matmul'>> {
-  const uses = new Map<Node, number>();
-  for (const node of [...nodes.flatMap(({ inputs }) => inputs), ...outputs]) uses.set(node, (uses.get(node) ?? 0) + 1);
+  const uses = countUses(nodes, outputs);
   const result = new Map<Node, Node<'matmul'>>();
   for (const node of nodes) {
     if (node.op !== 'add') continue;

@@ -202,12 +202,9 @@ function layerKey({ end, moves, below }: SegmentBody): string {
 /** Bytes of each weight as a program touches it: of a table that is only looked up, the rows of the batch. */
 function touchedWeights(outputs: Outputs, bindings: g.Bindings): Map<g.Node, number> {
   const nodes = g.reachableNodes(Object.values(outputs));
-  const users = new Map<g.Node, g.Node[]>();
-  for (const node of nodes) {
-    for (const input of node.inputs) if (input.op === 'weight') users.set(input, [...(users.get(input) ?? []), node]);
-  }
   const touched = new Map<g.Node, number>();
-  for (const [weight, using] of users) {
+  for (const [weight, using] of g.usersOf(nodes)) {
+    if (weight.op !== 'weight') continue;
     const size = g.tensorBytes(weight, {});
     const lookups = using.filter((node) => node.op === 'gather' && node.inputs[0] === weight);
     const rows = lookups.reduce(
