@@ -60,6 +60,15 @@ describe('fettle predict', () => {
     const { code, out } = await call('train', ...settings('by-train'), 'do_predict=true', '--json');
     expect(code).toBe(0);
     expect(parsed(out)).toMatchObject({ predict_samples: 6 });
+    const before = readFileSync(join(folder, 'by-train/generated_predictions.jsonl'), 'utf8');
+    const trained = await call('train', ...settings('by-train'), 'do_train=true', 'do_predict=true', 'max_steps=1');
+    expect(trained).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /do_predict after training would replace the answers that are there, got .*journal/,
+      ) as string,
+    });
+    expect(readFileSync(join(folder, 'by-train/generated_predictions.jsonl'), 'utf8')).toBe(before);
     expect((await call('train', ...settings('x'), 'do_predict=true', 'predict_with_generate=false')).err).toMatch(
       /predict_with_generate/,
     );

@@ -14,5 +14,5 @@ export { isOverride } from './overrides.ts';
 export { configReference, type ConfigReference, type KeyReference } from './reference.ts';
 export { stepsOf, type FettleConfig, type Overlong } from './resolve.ts';
 export { compareForResume, contentKeys, runIdentity, type ConfigDifference } from './resume.ts';
-export { configKeys, keyStatus, type ConfigKey } from './schema.ts';
-export { suggestKey, type Provenance } from './settings.ts';
+export { configKeys, keyInfo, keysOfGroup, keyStatus, type ConfigKey } from './schema.ts';
+export { shownValue, suggestKey, type Provenance } from './settings.ts';

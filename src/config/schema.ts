@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { ValueRequirement } from '../messages/config.ts';
 import { ignoredKeys } from './ignored-keys.ts';
-import { keyRegistry, type KeyInfo } from './key.ts';
+import { type KeyGroup, keyRegistry, type KeyInfo } from './key.ts';
 import { comparisonKeys } from './keys/comparison.ts';
 import { dataKeys } from './keys/data.ts';
 import { evaluationKeys } from './keys/evaluation.ts';
@@ -50,6 +50,11 @@ export const configKeys = Object.keys(configSchema.shape) as readonly ConfigKey[
 /** Whether this is the name of a supported key. */
 export function isConfigKey(name: string): name is ConfigKey {
   return Object.hasOwn(configSchema.shape, name);
+}
+
+/** The keys of a chapter of the reference, in its order. */
+export function keysOfGroup(group: KeyGroup): readonly ConfigKey[] {
+  return configKeys.filter((key) => keyInfo(key).group === group);
 }
 
 /** The record of a supported key. */

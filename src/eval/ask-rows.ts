@@ -1,11 +1,8 @@
 /** A model answers the questions of a data set, several at a time, each answer kept as soon as it is there. */
-import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type DataSettings, type Notice, type PromptRow, readPromptRows } from '../data/index.ts';
-import { type Generator, type GeneratorSettings, openGenerator } from '../generate/index.ts';
-import { hashNamedFiles } from '../run/index.ts';
+import { type DataSettings, type Notice, readPromptRows } from '../data/index.ts';
+import { type GeneratorSettings, openGenerator } from '../generate/index.ts';
 import { openAnswerJournal } from './answer-journal.ts';
+import { answerOrigin } from './answer-origin.ts';
 import type { ScoredAnswer } from './row-metrics.ts';
 
 /** The settings of asking, under their names in the config: a whole config fits. */
@@ -13,6 +10,8 @@ export interface AskSettings extends GeneratorSettings, DataSettings {
   readonly stage: DataSettings['stage'];
   /** Answers at a time. */
   readonly per_device_eval_batch_size: number;
+  /** Answers of something else may be replaced. */
+  readonly overwrite_output_dir?: boolean | undefined;
 }
 
 /** What is said while a model answers. */
@@ -31,8 +30,10 @@ export type AskEvent =
 export interface AskOptions {
   readonly onEvent?: ((event: AskEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** File in which answers are kept until all are there. */
+  /** File in which answers are kept. */
   readonly journal: string;
+  /** Files that are made of all answers: they go where answers of something else are replaced. */
+  readonly outcome: readonly string[];
 }
 
 /** The answers, in the order of the rows. */
@@ -45,51 +46,6 @@ export interface AskResult {
   readonly seconds: number;
   /** Answers of this start. */
   readonly answered: number;
-  /** Takes the journal away; to be called when the answers stand in a file of their own. */
-  readonly forget: () => Promise<void>;
-}
-
-/** Files that decide on what a model answers, its tokenizer aside, whose ids are compared themselves. */
-const modelFile = /^(?:config|generation_config|adapter_config)\.json$|\.(?:safetensors|bin)$/;
-
-async function contentOf(folders: readonly string[]): Promise<string> {
-  const files: { name: string; path: string }[] = [];
-  for (const [index, folder] of folders.entries()) {
-    for (const name of (await readdir(folder)).filter((file) => modelFile.test(file)).sort()) {
-      files.push({ name: `${index}/${name}`, path: join(folder, name) });
-    }
-  }
-  return hashNamedFiles(files);
-}
-
-/** Settings that change no answer, or whose content is compared itself. All others count: a new one that is forgotten here costs a fresh start, never a wrong answer. */
-const withoutEffect: ReadonlySet<string> = new Set([
-  'model_name_or_path',
-  'adapter_name_or_path',
-  'dataset',
-  'eval_dataset',
-  'dataset_dir',
-  'output_dir',
-  'overwrite_output_dir',
-  'per_device_eval_batch_size',
-  'threads',
-  'do_train',
-  'do_eval',
-  'labels',
-  'label_aliases',
-  'label_match',
-  'bleu_tokenizer',
-]);
-
-/** SHA-256 of all that decides on the answers. */
-async function identityOf(settings: AskSettings, generator: Generator, rows: readonly PromptRow[]): Promise<string> {
-  const counting = Object.entries(settings).filter(([key]) => !withoutEffect.has(key));
-  const hash = createHash('sha256')
-    .update(await contentOf([settings.model_name_or_path!, ...settings.adapter_name_or_path]))
-    .update(JSON.stringify(counting.sort(([a], [b]) => (a < b ? -1 : 1))))
-    .update(JSON.stringify([...generator.stopIds]));
-  for (const { promptIds, label } of rows) hash.update(promptIds).update(JSON.stringify(label));
-  return hash.digest('hex');
 }
 
 /** Does `work` for each item, at most `limit` at a time; the first error ends it. */
@@ -103,7 +59,7 @@ async function forEachAtMost<T>(items: readonly T[], limit: number, work: (item:
 
 /**
  * Answers all questions. Answers that an earlier start left in the journal are used where model, settings and questions are the same.
- * @throws what opening the model and reading the rows throws.
+ * @throws RunError as {@link openAnswerJournal} says; what opening the model and reading the rows throws.
  */
 export async function askRows(settings: AskSettings, options: AskOptions): Promise<AskResult> {
   const { onEvent, signal } = options;
@@ -114,7 +70,10 @@ export async function askRows(settings: AskSettings, options: AskOptions): Promi
     const cutoff_len = Math.min(settings.cutoff_len, generator.model.maxPositions);
     const rows = await readPromptRows({ ...settings, cutoff_len }, generator.text, notices);
     for (const { text } of notices) onEvent?.({ type: 'notice', text });
-    const journal = await openAnswerJournal(options.journal, await identityOf(settings, generator, rows));
+    const journal = await openAnswerJournal(
+      { ...options, overwrite: settings.overwrite_output_dir ?? false },
+      await answerOrigin(settings, generator, rows),
+    );
     const known = new Map(journal.known);
     const before = known.size;
     if (before > 0) onEvent?.({ type: 'resuming', done: before, total: rows.length });
@@ -155,14 +114,13 @@ export async function askRows(settings: AskSettings, options: AskOptions): Promi
     }
     const { tokenizer } = generator.text;
     const result = { done: known.size, total: rows.length, seconds: seconds(), answered: known.size - before };
-    const forget = (): Promise<void> => journal.remove();
-    if (known.size < rows.length) return { ...result, forget };
+    if (known.size < rows.length) return result;
     const answers = rows.map(({ promptIds, label }, row) => ({
       prompt: tokenizer.decode(promptIds),
       predict: known.get(row)!.predict,
       label,
     }));
-    return { ...result, answers, forget };
+    return { ...result, answers };
   } finally {
     await generator.release();
   }

@@ -183,7 +183,7 @@ export async function compare(
   const lock = await acquireRunLock(folder);
   try {
     const systems: AnsweredSystem[] = [];
-    const forget: (() => Promise<void>)[] = [];
+    const files = ['comparison.json', 'comparison.jsonl', 'comparison.html'].map((name) => join(folder, name));
     for (const [name, system] of wanted) {
       const { model_name_or_path = settings.model_name_or_path, adapter_name_or_path } = system;
       const adapters =
@@ -200,9 +200,8 @@ export async function compare(
         const journal = join(folder, `${fileName(name)}.journal.jsonl`);
         const own = { ...settings, model_name_or_path, adapter_name_or_path: adapters };
         const { template = settings.template } = system;
-        const asked = await askRows({ ...own, template }, { ...options, journal });
+        const asked = await askRows({ ...own, template }, { ...options, journal, outcome: files });
         if (asked.answers === undefined) return { state: 'stopped', files: [journal] };
-        forget.push(asked.forget);
         ({ answers } = asked);
       }
       const first = systems[0]?.answers;
@@ -220,11 +219,9 @@ export async function compare(
     }
     const comparison = { systems, differences: differencesOf(systems, settings.seed) };
     const results = comparisonResults(comparison);
-    const files = ['comparison.json', 'comparison.jsonl', 'comparison.html'].map((name) => join(folder, name));
     await writeJsonFile(files[0]!, results);
     await writeFileAtomically(files[1]!, systems[0]!.answers.map((_, row) => comparisonLine(systems, row)).join(''));
     await writeFileAtomically(files[2]!, await comparisonPage(comparison));
-    for (const remove of forget) await remove();
     return { state: 'done', comparison, results, files };
   } finally {
     await lock.release();

@@ -31,6 +31,8 @@ function settings(name: string, more: Record<string, unknown> = {}): PredictSett
   return { ...config, output_dir: join(folder, name) };
 }
 
+const results = async (name: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await text(name, 'predict_results.json')) as Record<string, unknown>;
 const text = (name: string, file: string): Promise<string> => readFile(join(folder, name, file), 'utf8');
 
 describe('predict', () => {
@@ -59,6 +61,7 @@ describe('predict', () => {
       'confusion_matrix.svg',
       'generated_predictions.jsonl',
       'predict_results.json',
+      'predictions.journal.jsonl',
     ]);
   });
 
@@ -82,21 +85,43 @@ describe('predict', () => {
     expect(events).toContainEqual({ type: 'resuming', done: first.done, total: 12 });
     expect(events.filter(({ type }) => type === 'progress')).toHaveLength(12 - first.done);
     expect(await text('parts', 'generated_predictions.jsonl')).toBe(await text('whole', 'generated_predictions.jsonl'));
-    expect(await readdir(join(folder, 'parts'))).not.toContain('predictions.journal.jsonl');
   });
 
-  it('begins anew where another setting would give other answers', async () => {
-    const stop = new AbortController();
-    await predict(settings('other', { seed: 4 }), {
-      signal: stop.signal,
-      onEvent: (event) => {
-        if (event.type === 'progress') stop.abort();
-      },
-    });
+  it('scores again without asking where the answers are all there', async () => {
+    const before = await text('whole', 'generated_predictions.jsonl');
+    const time = (await results('whole'))['predict_runtime'];
     const events: AskEvent[] = [];
-    await predict(settings('other'), { onEvent: (event) => events.push(event) });
-    expect(events.some(({ type }) => type === 'resuming')).toBe(false);
-    expect(await text('other', 'generated_predictions.jsonl')).toBe(await text('whole', 'generated_predictions.jsonl'));
+    const end = await predict(settings('whole', { labels: ['positive', 'negative'], threads: 2 }), {
+      onEvent: (event) => events.push(event),
+    });
+    expect(events.filter(({ type }) => type !== 'notice')).toEqual([{ type: 'resuming', done: 12, total: 12 }]);
+    expect(end.scores?.labels?.labels).toEqual(['positive', 'negative']);
+    expect(await text('whole', 'generated_predictions.jsonl')).toBe(before);
+    expect(await results('whole')).toMatchObject({ predict_samples: 12, predict_runtime: time });
+  });
+
+  it('replaces no answers of something else, unless asked to', async () => {
+    const before = await Promise.all((await readdir(join(folder, 'parts'))).map((file) => text('parts', file)));
+    const dir = join(folder, 'parts');
+    const remedy = 'choose another output_dir, or set overwrite_output_dir: true to replace what is there';
+    await expect(predict(settings('parts', { seed: 4 }))).rejects.toThrow(
+      `${dir}: holds 12 answers for which "seed" was 3, got 4. Give it the old value to go on, ${remedy}`,
+    );
+    await expect(predict(settings('parts', { max_samples: 2 }))).rejects.toThrow('"max_samples" was 12, got 2');
+    expect(await Promise.all((await readdir(dir)).map((file) => text('parts', file)))).toEqual(before);
+
+    const more = { max_samples: 2, overwrite_output_dir: true };
+    expect(await predict(settings('parts', more))).toMatchObject({ state: 'done', total: 2 });
+    const whole = await text('whole', 'generated_predictions.jsonl');
+    expect(await text('parts', 'generated_predictions.jsonl')).toBe(`${whole.split('\n').slice(0, 2).join('\n')}\n`);
+  });
+
+  it('replaces no answers of which nothing is known', async () => {
+    await rm(join(folder, 'parts/predictions.journal.jsonl'));
+    await expect(predict(settings('parts'))).rejects.toMatchObject({
+      code: 'answers-unknown',
+      fields: { file: join(folder, 'parts/generated_predictions.jsonl') },
+    });
   });
 
   it('answers the rows that training sets aside', async () => {

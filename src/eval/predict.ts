@@ -1,9 +1,9 @@
 /**
  * Predictions over a data set: `generated_predictions.jsonl` and `predict_results.json` as LLaMA-Factory names them, with intervals, signatures,
- * and for label tasks the labels' report and its picture. A run that was ended goes on with the rows that are missing.
+ * and for label tasks the labels' report and its picture. A run that was ended goes on with the rows that are missing; answers of other settings are not replaced unasked.
  */
 import { join } from 'node:path';
-import { readJsonObject, writeFileAtomically, writeJsonFile } from '../formats/index.ts';
+import { type JsonObject, readJsonObject, writeFileAtomically, writeJsonFile } from '../formats/index.ts';
 import { acquireRunLock, runPaths } from '../run/index.ts';
 import { type AskEvent, askRows, type AskSettings } from './ask-rows.ts';
 import { writeConfusion } from './confusion-chart.ts';
@@ -59,6 +59,15 @@ function labelFields({ labels }: Scores): Record<string, unknown> {
   };
 }
 
+/** What answering took, as results of before tell; undefined where they do not. */
+async function answeringTime(file: string): Promise<{ seconds: number; answered: number } | undefined> {
+  const { predict_runtime: seconds, predict_samples_per_second: speed }: JsonObject = await readJsonObject(file).catch(
+    () => ({}),
+  );
+  if (typeof seconds !== 'number' || typeof speed !== 'number') return undefined;
+  return { seconds, answered: Math.round(seconds * speed) };
+}
+
 /** The object of `predict_results.json`. */
 export function predictResults(
   scores: Scores,
@@ -90,7 +99,7 @@ function predictionLine({ prompt, predict, label }: ScoredAnswer): string {
 
 /**
  * Answers the questions of the data set and writes everything into `output_dir`.
- * @throws RunError `run-folder-missing`, `run-locked`; what reading rows and opening the model throws.
+ * @throws RunError `run-folder-missing`, `run-locked`, and where `output_dir` holds answers of something else; what reading rows and opening the model throws.
  */
 export async function predict(
   settings: PredictSettings,
@@ -101,12 +110,14 @@ export async function predict(
   const lock = await acquireRunLock(folder);
   try {
     const journal = join(folder, predictFileNames.journal);
-    const asked = await askRows(settings, { ...options, journal });
+    const files = [join(folder, predictFileNames.predictions), join(folder, predictFileNames.results)];
+    const asked = await askRows(settings, { ...options, journal, outcome: files });
     const { done, total } = asked;
     if (asked.answers === undefined) return { state: 'stopped', done, total, files: [journal] };
     const scores = await scoreAnswers(asked.answers, settings);
-    const results = predictResults(scores, asked);
-    const files = [join(folder, predictFileNames.predictions), join(folder, predictFileNames.results)];
+    // Scored again without asking: what answering took stands in the results of before.
+    const time = asked.answered === 0 ? await answeringTime(files[1]!) : asked;
+    const results = predictResults(scores, time);
     await writeFileAtomically(files[0]!, asked.answers.map(predictionLine).join(''));
     await writeJsonFile(files[1]!, results);
     const { allResults } = runPaths(folder);
@@ -120,7 +131,6 @@ export async function predict(
           settings.adapter_name_or_path.at(-1) ?? settings.model_name_or_path ?? '',
         )),
       );
-    await asked.forget();
     return { state: 'done', done, total, results, scores, files };
   } finally {
     await lock.release();

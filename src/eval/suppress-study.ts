@@ -166,22 +166,25 @@ export async function runSuppressStudy(settings: SuppressStudySettings, options:
   const lock = await acquireRunLock(folder!);
   try {
     const answers: string[][] = [];
-    const forget: (() => Promise<void>)[] = [];
+    const files = [join(folder!, studyFileNames.results), join(folder!, studyFileNames.answers)];
     const prompts: string[] = [];
     for (const name of ['plain', 'suppressed'] as const) {
       options.onEvent?.({ type: 'arm', name });
       const arm = await askRows(
         { ...settings, suppress: name === 'plain' ? [] : suppress },
-        { onEvent: options.onEvent, signal: options.signal, journal: join(folder!, `suppress_${name}.partial.jsonl`) },
+        {
+          onEvent: options.onEvent,
+          signal: options.signal,
+          journal: join(folder!, `suppress_${name}.journal.jsonl`),
+          outcome: files,
+        },
       );
       if (!arm.answers) return { state: 'stopped', done: arm.done, total: arm.total };
       answers.push(arm.answers.map(({ predict }) => predict));
       if (prompts.length === 0) prompts.push(...arm.answers.map(({ prompt }) => prompt));
-      forget.push(arm.forget);
     }
     const [plain, suppressed] = answers as [string[], string[]];
     const study = studySuppression(plain, suppressed, { aspects, emptyItem }, suppress, seed);
-    const files = [join(folder!, studyFileNames.results), join(folder!, studyFileNames.answers)];
     await writeFileAtomically(
       files[1]!,
       prompts
@@ -190,7 +193,6 @@ export async function runSuppressStudy(settings: SuppressStudySettings, options:
     );
     await writeJsonFile(files[0]!, study);
     files.push(...(await writePictures(folder!, study)));
-    for (const each of forget) await each();
     return { state: 'done', study, files };
   } finally {
     await lock.release();

@@ -2,8 +2,22 @@
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
+const answersOf = (n: number): string => `${n} ${n === 1 ? 'answer' : 'answers'}`;
+
+const otherFolder = 'choose another output_dir, or set overwrite_output_dir: true to replace what is there';
+
 /** Refusals. */
 export const evalMessages = {
+  'answers-of-other-setting': (f: { dir: string; answers: number; key: string; before: string; now: string }) =>
+    `${f.dir}: holds ${answersOf(f.answers)} for which "${f.key}" was ${f.before}, got ${f.now}. Give it the old value to go on, ${otherFolder}`,
+  'answers-of-other-content': (f: { dir: string; answers: number; what: 'model' | 'questions' | 'ends' }) =>
+    `${f.dir}: holds ${answersOf(f.answers)} for which the content of ${
+      { model: 'the model', questions: 'the data set', ends: 'the template' }[f.what]
+    } was another than now. Restore it to go on, ${otherFolder}`,
+  'answers-unknown': (f: { dir: string; file: string }) =>
+    `${f.dir}: must hold no answers, or answers of the same settings, got ${f.file}, which does not say how it was made. Choose another output_dir, or set overwrite_output_dir: true to replace it`,
+  'answers-before-training': (f: { dir: string; file: string }) =>
+    `${f.dir}: do_predict after training would replace the answers that are there, got ${f.file}. Choose another output_dir, move them away, or set overwrite_output_dir: true to begin anew`,
   'study-needs': (_: object) => 'suppress: the texts to be suppressed must be given, got none',
   'task-unknown': (f: { task: string; choices: readonly string[] }) =>
     `task: must be one of ${f.choices.join(', ')}, got "${f.task}"`,

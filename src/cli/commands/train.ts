@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { compareForResume, type FettleConfig, trainingNeeds } from '../../config/index.ts';
 import { withModelLength } from '../../data/index.ts';
+import { RunError } from '../../errors.ts';
 import { predictFileNames } from '../../eval/index.ts';
 import { trainTexts } from '../../messages/cli.ts';
 import { readRunRecord } from '../../run/index.ts';
@@ -89,14 +90,28 @@ function withResult(config: FettleConfig): FettleConfig {
   return { ...config, adapter_name_or_path: [...(isNew ? before : before.slice(0, -1)), output] };
 }
 
+/** A file of predictions in the folder of a run. */
+const predictionFile = (config: FettleConfig, name: keyof typeof predictFileNames): string =>
+  join(config.output_dir!, predictFileNames[name]);
+
 /** Whether the folder holds this very run, trained to its end, and predictions that were ended before all were there. */
 async function waitsForPredictions(config: FettleConfig, given: readonly string[]): Promise<boolean> {
   const folder = config.output_dir!;
-  if (!config.do_train || !config.do_predict || !existsSync(join(folder, predictFileNames.journal))) return false;
+  if (!config.do_train || !config.do_predict) return false;
+  if (!existsSync(predictionFile(config, 'journal')) || existsSync(predictionFile(config, 'results'))) return false;
   const record = await readRunRecord(folder).catch(() => undefined);
   if (record?.state !== 'done') return false;
   const asked = await withModelLength(config, given.includes('cutoff_len'), []);
   return compareForResume(record.config as unknown as FettleConfig, asked) === undefined;
+}
+
+/** A training must not end with the refusal of its predictions. @throws RunError `answers-before-training` */
+function refuseAnswersThere(config: FettleConfig): void {
+  if (!config.do_train || !config.do_predict || config.overwrite_output_dir) return;
+  const found = (['journal', 'predictions'] as const)
+    .map((name) => predictionFile(config, name))
+    .find((file) => existsSync(file));
+  if (found !== undefined) throw new RunError('answers-before-training', { dir: config.output_dir!, file: found });
 }
 
 export const command: Command = {
@@ -118,6 +133,7 @@ export const command: Command = {
     const goOn = shellCommand(['fettle', 'train', ...context.arguments]);
     let results: object | undefined;
     if ((config.do_train || config.do_eval) && !(await waitsForPredictions(config, given))) {
+      refuseAnswersThere(config);
       const trained = await runTraining(context, config, { detach, given, goOn });
       if (trained.exitCode !== 0 || detach || !config.do_predict) {
         if (context.options['json'] === true && trained.results !== undefined) context.out.json(trained.results);
