@@ -336,6 +336,12 @@ describe('errors', () => {
     expect(tracked.notices.map(configNoticeText)).toEqual([
       'train.yaml: without effect here: log_level, report_to: wandb',
     ]);
+    const both = parseConfig('ddp_timeout: 3', 'train.yaml', { overrides: ['deepspeed=x', 'log_level=info'] });
+    expect(both.notices.map(configNoticeText)).toEqual([
+      'train.yaml: without effect here: ddp_timeout; command line: deepspeed, log_level',
+    ]);
+    const written = parseConfig('seed: 3', 'train.yaml', { overrides: ['deepspeed=x'] });
+    expect(written.notices.map(configNoticeText)).toEqual(['command line: without effect here: deepspeed']);
   });
 
   test('aliases are bounded', () => {

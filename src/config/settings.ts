@@ -138,13 +138,33 @@ function problemOfIssue(entry: Entry, key: ConfigKey, value: unknown, issue: z.c
   };
 }
 
+/** Keys without effect, each once, under the place that wrote it. */
+class IgnoredKeys {
+  readonly places = new Map<string, string[]>();
+  readonly #source: string;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  add(key: string, { origin }: Entry): void {
+    if ([...this.places.values()].some((keys) => keys.includes(key))) return;
+    const where = origin === 'command-line' ? 'command line' : this.#source;
+    this.places.set(where, [...(this.places.get(where) ?? []), key]);
+  }
+
+  list(): readonly { readonly where: string; readonly keys: readonly string[] }[] {
+    return [...this.places].map(([where, keys]) => ({ where, keys }));
+  }
+}
+
 /** Takes values without effect out of a list and notes them. */
-function withoutIgnored(key: ConfigKey, value: unknown, ignored: string[]): unknown {
+function withoutIgnored(entry: Entry, key: ConfigKey, value: unknown, ignored: IgnoredKeys): unknown {
   const { ignoredValues } = keyInfo(key);
   if (ignoredValues === undefined || !Array.isArray(value)) return value;
   return value.filter((item: unknown) => {
     if (typeof item !== 'string' || !ignoredValues.includes(item)) return true;
-    ignored.push(`${key}: ${item}`);
+    ignored.add(`${key}: ${item}`, entry);
     return false;
   });
 }
@@ -152,7 +172,7 @@ function withoutIgnored(key: ConfigKey, value: unknown, ignored: string[]): unkn
 /** Reads the settings; the entries of the command line stand after those of the file. */
 export function readSettings(entries: readonly Entry[], source: string): Settings {
   const problems: ConfigProblem[] = [];
-  const ignored: string[] = [];
+  const ignored = new IgnoredKeys(source);
   const chosen = new Map<ConfigKey, { entry: Entry; written: string }>();
 
   for (const entry of entries) {
@@ -163,7 +183,7 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
       continue;
     }
     if (status === 'ignored') {
-      if (!ignored.includes(entry.key)) ignored.push(entry.key);
+      ignored.add(entry.key, entry);
       continue;
     }
     // A null leaves the key unset; on the command line it takes the file's value back.
@@ -219,7 +239,7 @@ export function readSettings(entries: readonly Entry[], source: string): Setting
   const parsed = values as ParsedConfig;
 
   const notices: ConfigNotice[] = [];
-  if (ignored.length > 0) notices.push({ code: 'ignored-keys', fields: { where: source, keys: ignored } });
+  if (ignored.places.size > 0) notices.push({ code: 'ignored-keys', fields: { places: ignored.list() } });
   const lowered: string[] = (Object.keys(precisionKeys) as (keyof typeof precisionKeys)[]).filter((key) => parsed[key]);
   // an export stores them
   const isHalf = parsed.infer_dtype === 'float16' || parsed.infer_dtype === 'bfloat16';
@@ -246,8 +266,8 @@ function readMappingFile(entry: Entry, key: ConfigKey, file: string, problems: C
 /** Names of files that hold a mapping. */
 const mappingFilePattern = /\.(ya?ml|json)$/i;
 
-function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[], ignored: string[]): unknown {
-  const value = withoutIgnored(key, coerce(entry, valueSchema(key)), ignored);
+function readValue(entry: Entry, key: ConfigKey, problems: ConfigProblem[], ignored: IgnoredKeys): unknown {
+  const value = withoutIgnored(entry, key, coerce(entry, valueSchema(key)), ignored);
   const refused = refusedValue(key, value);
   if (refused !== undefined) {
     problems.push({

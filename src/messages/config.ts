@@ -159,8 +159,10 @@ const MAX_LINES = 15;
 
 /** Things that are said about a valid configuration. */
 const noticeTexts = {
-  'ignored-keys': (f: { where: string; keys: readonly string[] }) =>
-    `${f.where}: without effect here: ${f.keys.join(', ')}`,
+  'ignored-keys': (f: { places: readonly { readonly where: string; readonly keys: readonly string[] }[] }) =>
+    f.places
+      .map(({ where, keys }, i) => `${where}: ${i === 0 ? 'without effect here: ' : ''}${keys.join(', ')}`)
+      .join('; '),
   'computed-in-f32': (f: { keys: readonly string[] }) =>
     `${f.keys.join(', ')}: accepted; the arithmetic is f32 on this device`,
 };
