@@ -366,6 +366,10 @@ describe('errors', () => {
     expect(
       problemsOf(() => parse('lora_rank: 8', { requires: ['model_name_or_path', 'dataset'], command: 'train' })),
     ).toEqual(['train.yaml: train needs model_name_or_path, got none', 'train.yaml: train needs dataset, got none']);
+    const wrong = 'suppress: [{text: a, coefficient: 2}]';
+    expect(problemsOf(() => parse(wrong, { requires: ['suppress'], command: 'fettle study suppress' }))).toEqual([
+      'train.yaml:1:11: suppress.coefficient must be a number, at least 0 and at most 1, got 2',
+    ]);
   });
 });
 

@@ -86,7 +86,8 @@ function check(parts: readonly ParsedEntries[], source: string, requires: Requir
     plugins: plugins.flatMap((plugin) => ('file' in plugin ? [plugin.file] : [])),
   };
   if (!unreadable) {
-    const wrong = new Set(settings.problems.map(({ fields }) => ('key' in fields ? fields.key : '')));
+    // A wrong part of a value (`suppress.coefficient`) makes its key wrong, not missing.
+    const wrong = new Set(settings.problems.map(({ fields }) => ('key' in fields ? fields.key.split('.')[0]! : '')));
     for (const key of typeof requires === 'function' ? requires(config) : requires) {
       const value = config[key];
       const missing = value === undefined || (Array.isArray(value) && value.length === 0);
