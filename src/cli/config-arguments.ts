@@ -24,6 +24,11 @@ function loadCommandConfig(context: CommandContext, requires: RequiredKeys): Loa
   return loaded;
 }
 
+/** What a command lacks that answers rows: those of eval_dataset, else of dataset. */
+export function neededRows({ dataset, eval_dataset }: FettleConfig): readonly 'eval_dataset'[] {
+  return dataset.length + eval_dataset.length > 0 ? [] : ['eval_dataset'];
+}
+
 /** Puts folders of this machine in place of the names of models. */
 export type BringModels = (loaded: LoadedConfig, hub: HubOptions) => Promise<FettleConfig>;
 

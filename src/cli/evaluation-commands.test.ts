@@ -56,6 +56,17 @@ describe('fettle predict', () => {
       readFileSync(join(folder, 'predicted/generated_predictions.jsonl'), 'utf8'),
     );
   });
+  test('without rows it names the key that is meant for them', async () => {
+    const asked = [
+      `model_name_or_path=${model}`,
+      `adapter_name_or_path=${model}`,
+      `output_dir=${join(folder, 'no-rows')}`,
+    ];
+    for (const command of ['predict', 'compare', 'study suppress']) {
+      const { code, err } = await call(...command.split(' '), ...asked, 'suppress=[{text: a, coefficient: 0.5}]');
+      expect({ code, err }).toEqual({ code: 1, err: `command line: fettle ${command} needs eval_dataset, got none\n` });
+    }
+  });
   test('is what do_predict asks for in a training configuration', async () => {
     const { code, out } = await call('train', ...settings('by-train'), 'do_predict=true', '--json');
     expect(code).toBe(0);

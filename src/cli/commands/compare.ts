@@ -3,7 +3,7 @@ import type { FettleConfig } from '../../config/index.ts';
 import { compare } from '../../eval/index.ts';
 import { compareTexts, predictTexts } from '../../messages/eval.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { openCommandConfig } from '../config-arguments.ts';
+import { neededRows, openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
 import { interruptSignal, showAskEvent, showScores } from '../predict-view.ts';
 import { ProgressLine } from '../progress.ts';
@@ -11,7 +11,7 @@ import { shellCommand } from '../shell-command.ts';
 
 const needs = (config: FettleConfig) => [
   ...(config.systems === undefined ? (['model_name_or_path', 'adapter_name_or_path'] as const) : []),
-  ...(config.eval_dataset.length > 0 || config.systems !== undefined ? [] : (['dataset'] as const)),
+  ...(config.systems === undefined ? neededRows(config) : []),
   'output_dir' as const,
 ];
 

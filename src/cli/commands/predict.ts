@@ -1,12 +1,11 @@
 /** `fettle predict`: a model answers the rows of a data set, and the answers are compared with the right ones. */
 import type { FettleConfig } from '../../config/index.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { openCommandConfig } from '../config-arguments.ts';
+import { neededRows, openCommandConfig } from '../config-arguments.ts';
 import { runPredictions } from '../predict-view.ts';
 import { shellCommand } from '../shell-command.ts';
 
-const needs = (config: FettleConfig) =>
-  ['model_name_or_path', ...(config.eval_dataset.length > 0 ? [] : (['dataset'] as const)), 'output_dir'] as const;
+const needs = (config: FettleConfig) => ['model_name_or_path', ...neededRows(config), 'output_dir'] as const;
 
 export const command: Command = {
   usage: configUsage,

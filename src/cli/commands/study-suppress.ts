@@ -2,7 +2,7 @@
 import { runSuppressStudy } from '../../eval/index.ts';
 import { predictTexts, studyTexts } from '../../messages/eval.ts';
 import { type Command, configUsage, jsonFlag } from '../command.ts';
-import { openCommandConfig } from '../config-arguments.ts';
+import { neededRows, openCommandConfig } from '../config-arguments.ts';
 import { INTERRUPTED } from '../failure.ts';
 import { interruptSignal, showAskEvent } from '../predict-view.ts';
 import { ProgressLine } from '../progress.ts';
@@ -21,7 +21,7 @@ export const command: Command = {
   async run(context) {
     const { config } = await openCommandConfig(context, (loaded) => [
       'model_name_or_path',
-      ...(loaded.eval_dataset.length > 0 ? [] : (['dataset'] as const)),
+      ...neededRows(loaded),
       'suppress',
       'output_dir',
     ]);
