@@ -94,9 +94,12 @@ describe('several answers with a stop text', () => {
 
 describe('what cannot be done is said with a status, in a stream too', () => {
   it.each([
-    [{ n: 4 }, 'n must be at most 3, got 4'],
-    [{ prompt: ['a', 'b', 'c', 'd', 'e'] }, 'a request may have 4 prompts, got 5'],
-    [{ use_beam_search: true, best_of: 4 }, 'beams must have at most 3 rows, got 4'],
+    [{ n: 4 }, 'n must be at most 3 (max_rows of this server), got 4'],
+    [
+      { prompt: ['a', 'b', 'c', 'd', 'e'] },
+      'a request may have 4 prompts (max_waiting of this server, and what fits into max_rows), got 5',
+    ],
+    [{ use_beam_search: true, best_of: 4 }, 'beams must have at most 3 rows (max_rows of this server), got 4'],
     [{ use_beam_search: true, n: 3, best_of: 2 }, 'best_of must be at least n (3)'],
     [{ length_penalty: 2 }, 'length_penalty must be 1 without use_beam_search'],
     [{ response_format: { type: 'json_object' } }, 'response_format is not supported'],

@@ -140,20 +140,29 @@ export class Service {
     if (rows > maxRows) {
       const text =
         rows === answers
-          ? `n must be at most ${maxRows}, got ${answers}`
-          : `beams must have at most ${maxRows} rows, got ${rows}`;
+          ? `n must be at most ${maxRows} (max_rows of this server), got ${answers}`
+          : `beams must have at most ${maxRows} rows (max_rows of this server), got ${rows}`;
       throw new ApiError(400, 'invalid_request_error', text, 'n');
     }
     const most = maxWaiting + Math.floor(maxRows / rows);
     if (prompts > most) {
-      throw new ApiError(400, 'invalid_request_error', `a request may have ${most} prompts, got ${prompts}`, 'prompt');
+      throw new ApiError(
+        400,
+        'invalid_request_error',
+        `a request may have ${most} prompts (max_waiting of this server, and what fits into max_rows), got ${prompts}`,
+        'prompt',
+      );
     }
     if (this.queue.isFull) this.refuseToWait();
   }
 
   private refuseToWait(): never {
     const { maxWaiting } = this.limits;
-    throw new ApiError(429, 'rate_limit_error', `at most ${maxWaiting} prompts may wait: try again later`);
+    throw new ApiError(
+      429,
+      'rate_limit_error',
+      `at most ${maxWaiting} prompts may wait (max_waiting of this server): try again later`,
+    );
   }
 
   /**
