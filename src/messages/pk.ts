@@ -75,7 +75,8 @@ export type FindingFields =
       readonly a: string;
       readonly b: string;
       readonly n: number;
-      readonly detectable: number;
+      readonly decided: number;
+      readonly detectable: number | null;
       readonly needed: number;
     }
   | { readonly code: 'answers-cut'; readonly system: string; readonly count: number }
@@ -101,7 +102,9 @@ export function findingText(f: FindingFields): string {
     case 'length-decides':
       return `${f.a} against ${f.b}: the longer answer wins ${percent(f.share)} of the decided questions (95 %: ${range(f.interval)}). With length taken out ${f.a} wins ${percent(f.controlled)}.`;
     case 'few-questions':
-      return `${f.a} against ${f.b}: ${f.n} questions find a true win rate of ${percent(f.detectable)} or more in eight of ten comparisons. To find 60 % so often it takes ${f.needed}.`;
+      return f.detectable === null
+        ? `${f.a} against ${f.b}: ${f.decided} of ${f.n} questions are decided: too few to find any difference. To find a true win rate of 60 % in eight of ten comparisons it takes ${f.needed} questions.`
+        : `${f.a} against ${f.b}: ${f.n} questions find a true win rate of ${percent(f.detectable)} or more in eight of ten comparisons. To find 60 % so often it takes ${f.needed}.`;
     case 'answers-cut':
       return `${f.system}: ${f.count} answers were cut off at max_new_tokens, which a judge may hold against it.`;
     case 'nothing-judged':
@@ -186,7 +189,7 @@ export const pageTexts = {
     'unreadable',
   ],
   figuresNote:
-    "A win counts only where both orders agree; a tie counts half. The interval reaches over Wilson's (with the ties' smaller variance) and the bootstrap's over questions. A system is called better only where the interval leaves 50 % out and the sign test, adjusted for the number of pairs by Holm, is below 0.05. Findable: the true win rate that eight of ten such comparisons would find.",
+    "A win counts only where both orders agree; a tie counts half. The interval reaches over Wilson's (with the ties' smaller variance) and the bootstrap's over questions. A system is called better only where the interval leaves 50 % out and the sign test, adjusted for the number of pairs by Holm, is below 0.05. Findable: the true win rate that eight of ten such comparisons would find; empty where fewer than eight questions are decided, which find none.",
   length: 'Length',
   lengthHeads: [
     'systems',

@@ -27,7 +27,7 @@ export interface Comparison {
   readonly p_value: number;
   /** The system that is better, or null where that cannot be said. */
   readonly better: 'a' | 'b' | null;
-  /** True win rate that eight of ten such comparisons would find. */
+  /** True win rate that eight of ten such comparisons would find; null where fewer than eight questions are decided, which find none. */
   readonly detectable_win_rate: number | null;
   /** Questions that would find a system of a true win rate of 60 % in eight of ten comparisons. */
   readonly items_for_60_percent: number;

@@ -227,7 +227,8 @@ function findingsOf(input: ResultInput, pairs: readonly PairResult[]): FindingFi
     }
     if (order.says_one_thing) found.push({ code: 'judge-says-one-thing', agreement });
   }
-  for (const { a, b, length, n, better, detectable_win_rate: detectable, items_for_60_percent: needed } of pairs) {
+  for (const { a, b, length, n, wins, losses, better, detectable_win_rate: detectable, ...pair } of pairs) {
+    const [decided, needed] = [wins + losses, pair.items_for_60_percent];
     const { longer_wins: longer, longer_wins_ci: interval } = length;
     const favoursLength =
       longer !== null && length.n >= leastForAudit && length.p_value < 0.05 && Math.abs(longer - 0.5) > notableBias;
@@ -242,7 +243,7 @@ function findingsOf(input: ResultInput, pairs: readonly PairResult[]): FindingFi
       });
     }
     if (better === null && n > 0 && n < needed)
-      found.push({ code: 'few-questions', a, b, n, detectable: detectable!, needed });
+      found.push({ code: 'few-questions', a, b, n, decided, detectable, needed });
     if (n === 0) found.push({ code: 'nothing-judged', a, b });
   }
   return found;

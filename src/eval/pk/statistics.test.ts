@@ -67,6 +67,20 @@ describe('claims', () => {
     expect(tied.filter((name) => name === 'a').length).toBeGreaterThan(64);
   });
 
+  test('nothing is findable where next to nothing is decided', () => {
+    const allTied = compareOutcomes(Array<Outcome>(80).fill('tie'));
+    expect(allTied).toMatchObject({ win_rate: 0.5, better: null, detectable_win_rate: null });
+    // a system of 60 % wins one question of five at least, so that ties cannot make it cheaper
+    expect(allTied.items_for_60_percent).toBe(40);
+    for (const ties of [0, 30]) {
+      const seen = (wins: number) =>
+        compareOutcomes([...Array<Outcome>(wins).fill('win'), ...Array<Outcome>(ties).fill('tie')]);
+      expect(seen(5)).toMatchObject({ better: null, detectable_win_rate: null });
+      expect(seen(8)).toMatchObject({ better: 'a', detectable_win_rate: expect.any(Number) as number });
+      expect(seen(8).detectable_win_rate).toBeLessThanOrEqual(seen(8).win_rate!);
+    }
+  });
+
   test('few questions prove little: five wins of five are no claim, one tie is no proof of equality', () => {
     expect(compareOutcomes(Array<Outcome>(5).fill('win'))).toMatchObject({
       win_rate: 1,

@@ -82,14 +82,21 @@ const mostForecast = 1e6;
 /** The 80 % point of the normal distribution: the usual power. */
 const z80 = 0.8416212335729143;
 
-/** The true win rate above which eight of ten comparisons of `count` items with this share of ties find a difference. */
-export function detectableWinRate(count: number, tieShare: number): number {
-  return Math.min(1, 0.5 + ((z95 + z80) * Math.sqrt(Math.max(0, 1 - tieShare))) / (2 * Math.sqrt(Math.max(1, count))));
+/**
+ * The true win rate above which eight of ten comparisons of `count` items with this share of ties find a difference; null where so few are decided
+ * (fewer than eight) that not even a system that wins all of them is found.
+ */
+export function detectableWinRate(count: number, tieShare: number): number | null {
+  const decided = 1 - tieShare;
+  const advantage = ((z95 + z80) * Math.sqrt(decided)) / (2 * Math.sqrt(count));
+  return decided > 0 && advantage <= decided / 2 ? 0.5 + advantage : null;
 }
 
-/** How many items find a true win rate in eight of ten comparisons. */
+/** How many items find a true win rate in eight of ten comparisons. That rate needs a share of decided items, whatever share was seen. */
 export function itemsNeeded(winRate: number, tieShare: number): number {
-  const items = ((z95 + z80) ** 2 * Math.max(0.01, 1 - tieShare)) / (4 * (winRate - 0.5) ** 2);
+  const advantage = winRate - 0.5;
+  const decided = Math.max(2 * advantage, 1 - tieShare);
+  const items = ((z95 + z80) ** 2 * decided) / (4 * advantage ** 2);
   return Math.min(mostForecast, Math.ceil(items));
 }
 
