@@ -55,10 +55,21 @@ function findCommand(argv: readonly string[]): { entry: CommandEntry; rest: read
 
 const isHelp = (word: string | undefined): boolean => word === '--help' || word === '-h' || word === 'help';
 
+/** The line of the table that these words run; undefined where they ask for help or name no command. */
+function entryOf(argv: readonly string[]): CommandEntry | undefined {
+  return argv.some(isHelp)
+    ? undefined
+    : commands.find(({ name }) => name === argv[0] || name === `${argv[0]} ${argv[1]}`);
+}
+
 /** Whether these words run a command that computes in this very process. */
 export function computesHere(argv: readonly string[]): boolean {
-  const words = commands.find(({ name }) => name === argv[0] || name === `${argv[0]} ${argv[1]}`);
-  return words?.computes === true && !argv.some(isHelp);
+  return entryOf(argv)?.computes === true;
+}
+
+/** Whether these words only print, so that nothing is left to do where nobody reads it. */
+export function onlyPrints(argv: readonly string[]): boolean {
+  return entryOf(argv)?.onlyPrints ?? entryOf(argv) === undefined;
 }
 
 /** Runs one command line; resolves with the exit code. */

@@ -45,6 +45,8 @@ export interface CommandEntry {
   readonly summary: string;
   /** Runs models in the process of the command itself (a training, an engine have their own; `pk` mostly waits for others, and ends at once when it is killed). */
   readonly computes?: true;
+  /** Its result is what it prints: it ends where nobody reads that. All others go on for the files that they leave. */
+  readonly onlyPrints?: true;
   load(): Promise<{ readonly command: Command }>;
 }
 

@@ -11,6 +11,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'plan',
     summary: 'Say what a run will need of memory and time',
+    onlyPrints: true,
     load: () => import('./commands/plan.ts'),
   },
   {
@@ -22,12 +23,14 @@ export const commands: readonly CommandEntry[] = [
     name: 'generate',
     summary: 'Answer one prompt',
     computes: true,
+    onlyPrints: true,
     load: () => import('./commands/generate.ts'),
   },
   {
     name: 'chat',
     summary: 'Talk to a model in the terminal',
     computes: true,
+    onlyPrints: true,
     load: () => import('./commands/chat.ts'),
   },
   {
@@ -56,26 +59,31 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'data preview',
     summary: 'Show rows as training sees them: tokens, and which are trained',
+    onlyPrints: true,
     load: () => import('./commands/data-preview.ts'),
   },
   {
     name: 'data check',
     summary: 'Find what is wrong with the rows of a data set',
+    onlyPrints: true,
     load: () => import('./commands/data-check.ts'),
   },
   {
     name: 'data stats',
     summary: 'Show lengths, turns, languages and the trained share of data sets',
+    onlyPrints: true,
     load: () => import('./commands/data-stats.ts'),
   },
   {
     name: 'data plan',
     summary: 'Count rows, tokens and steps of a run',
+    onlyPrints: true,
     load: () => import('./commands/data-plan.ts'),
   },
   {
     name: 'data proof',
     summary: 'Prove that what is trained is what is asked at inference',
+    onlyPrints: true,
     load: () => import('./commands/data-proof.ts'),
   },
   {
@@ -107,6 +115,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'doctor',
     summary: 'Show what this machine offers',
+    onlyPrints: true,
     load: () => import('./commands/doctor.ts'),
   },
 ];

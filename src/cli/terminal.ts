@@ -2,7 +2,8 @@
 
 /** What a command needs of a stream; tests hand in an array. */
 export interface OutputStream {
-  write(text: string): unknown;
+  /** @param written called when the text is out of our hands */
+  write(text: string, written?: () => void): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
 }

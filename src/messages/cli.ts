@@ -25,6 +25,10 @@ export const cliMessages = {
   'unexpected-error': (f: { text: string }) => `fettle: unexpected error: ${f.text}. FETTLE_DEBUG=1 shows where`,
 };
 
+/** Said on standard error where nobody reads standard output any longer and the command goes on. */
+export const closedOutputText =
+  'standard output: nobody reads it any longer. The command goes on, and what it makes stands in its files; Ctrl-C ends it';
+
 /** Words of `fettle doctor`. */
 export const doctorTexts = {
   node: 'Node',
