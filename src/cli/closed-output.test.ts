@@ -83,9 +83,9 @@ it('predictions are made to their end without a reader', { timeout: 60_000 }, as
     env: environmentToStartIn(process.env) ?? process.env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  command.stdout!.destroy();
+  command.stdout.destroy();
   let said = '';
-  command.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  command.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const [code] = (await once(command, 'close')) as [number | null];
   expect({ code, said }).toMatchObject({
     code: 0,
