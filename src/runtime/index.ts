@@ -1,4 +1,4 @@
-export { collectGarbage } from './garbage.ts';
+export { giveBack } from './garbage.ts';
 export { describeRuntime, type RuntimeDescription } from './describe.ts';
 export { takesIntegerProductsExactly } from './integer-kernels.ts';
 export { float32, int64, type TensorData, type TensorValue } from './tensor.ts';

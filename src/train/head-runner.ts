@@ -1,5 +1,5 @@
 /** Runs the head in stretches: see `head-chunks.ts`. */
-import { int64, float32, type TensorValue, type WeightLocator } from '../runtime/index.ts';
+import { float32, giveBack, int64, type TensorValue, type WeightLocator } from '../runtime/index.ts';
 import { type HeadChunks, headNames, headRowsAtOnce } from './head-chunks.ts';
 import type { SegmentGraph, SegmentPrograms } from './segment-programs.ts';
 import { borderNames } from './segments.ts';
@@ -54,12 +54,16 @@ export class HeadRunner implements LayerRunner {
   }
 
   async forward(x: TensorValue | undefined, context: PassContext): Promise<undefined> {
-    await this.lossOf(rowBlocks(x!, labelledOf(context), this.rowsAtOnce), context);
+    const blocks = rowBlocks(x!, labelledOf(context), this.rowsAtOnce);
+    await this.lossOf(blocks, context);
+    giveBackRows(blocks);
   }
 
   async backward(x: TensorValue | undefined, _arriving: undefined, context: PassContext): Promise<TensorValue> {
     const blocks = rowBlocks(x!, labelledOf(context), this.rowsAtOnce);
-    return this.gradientOf(x!, blocks, await this.lossOf(blocks, context), context);
+    const arriving = await this.gradientOf(x!, blocks, await this.lossOf(blocks, context), context);
+    giveBackRows(blocks);
+    return arriving;
   }
 
   /** Collects the loss, and gives the log-sum-exp of each labelled row. */
@@ -78,6 +82,7 @@ export class HeadRunner implements LayerRunner {
             lse[begin + i] = logSum(lse[begin + i]!, own[i]!);
             picked[begin + i]! += label[i]!;
           }
+          giveBack(Object.values(results));
         }
       } finally {
         await program.close();
@@ -112,6 +117,7 @@ export class HeadRunner implements LayerRunner {
             if (name !== borderNames.leaving) context.collect(name, value);
           }
           addRows(arriving, results[borderNames.leaving]!.data as Float32Array, rows);
+          giveBack(Object.values(results));
         }
       } finally {
         await program.close();
@@ -142,6 +148,11 @@ interface RowBlock {
   /** Where they stand among the tokens. */
   readonly rows: readonly number[];
   readonly values: Readonly<Record<string, TensorValue>>;
+}
+
+/** Frees the rows of x; labels and weights are parts of the batch's own. */
+function giveBackRows(blocks: readonly RowBlock[]): void {
+  giveBack(blocks.map(({ values }) => values[borderNames.input]));
 }
 
 function rowBlocks(x: TensorValue, { rows, labels, weights }: Labelled, rowsAtOnce: number): RowBlock[] {

@@ -4,12 +4,14 @@ import { closeSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 
 import { join } from 'node:path';
 import { bfloat16ToFloat32, cachePath, float32ToBfloat16 } from '../formats/index.ts';
 
-import type { TensorValue } from '../runtime/index.ts';
+import { giveBack, type TensorValue } from '../runtime/index.ts';
 import type { KeptIn } from './plan-form.ts';
 
 /** A pile of f32 tensors: what was put last comes first. */
 export interface KeptInputs {
   put(value: TensorValue): void;
+  /** Puts a tensor that nobody else will read. */
+  move(value: TensorValue): void;
   take(): TensorValue;
   /** Frees what is left. */
   close(): void;
@@ -20,13 +22,21 @@ export function keepInputs(keptIn: KeptIn): KeptInputs {
   if (keptIn === 'disk') return onDisk();
   const halves = keptIn === 'bfloat16';
   const pile: TensorValue[] = [];
+  const put = (value: TensorValue): void => void pile.push(halves ? toHalf(value) : value);
   return {
-    put: (value) => void pile.push(halves ? toHalf(value) : value),
+    put,
+    move: (value) => {
+      put(value);
+      if (halves) giveBack([value]);
+    },
     take: () => {
       const value = pile.pop()!;
-      return halves ? fromHalf(value) : value;
+      if (!halves) return value;
+      const values = fromHalf(value);
+      giveBack([value]);
+      return values;
     },
-    close: () => void pile.splice(0),
+    close: () => giveBack(pile.splice(0)),
   };
 }
 
@@ -61,12 +71,17 @@ function onDisk(): KeptInputs {
   unname();
   const pile: { shape: readonly number[]; offset: number; length: number }[] = [];
   let end = 0;
+  const put = ({ shape, data }: TensorValue): void => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, bytes.length - done, end + done);
+    pile.push({ shape, offset: end, length: bytes.length });
+    end += bytes.length;
+  };
   return {
-    put: ({ shape, data }) => {
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, bytes.length - done, end + done);
-      pile.push({ shape, offset: end, length: bytes.length });
-      end += bytes.length;
+    put,
+    move: (value) => {
+      put(value);
+      giveBack([value]);
     },
     take: () => {
       const { shape, offset, length } = pile.pop()!;

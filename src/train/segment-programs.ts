@@ -2,7 +2,6 @@
 import * as g from '../graph/index.ts';
 import { lowerGraph, type LoweredGraph } from '../onnx/index.ts';
 import {
-  collectGarbage,
   compileLowered,
   type CompileOptions,
   type Program,
@@ -20,14 +19,6 @@ import {
 import type { Outputs } from './segments.ts';
 
 type Values = Record<string, TensorValue>;
-
-/** Results that may pile up before the collector is called. */
-const garbageBytes = 48e6;
-/**
- * After a run of this length a collection costs nothing, and it pays: small results lie where larger tensors were, which then
- * find no room (measured: 31 MB for each stretch of a head).
- */
-const longRunMs = 100;
 
 /** A segment's graph of one direction. */
 export interface SegmentGraph {
@@ -56,8 +47,6 @@ export class SegmentPrograms {
   /** Bytes of the weights of the largest graph that shares a program. */
   private mostRead = 0;
   private readonly options: CompileOptions;
-  private garbage = 0;
-  private lastMs = 0;
 
   constructor(locate: WeightLocator, options: CompileOptions) {
     this.locate = locate;
@@ -100,16 +89,16 @@ export class SegmentPrograms {
       const ready = await program;
       const { numbered } = graph;
       const run = (feeds: Readonly<Values>): Promise<Values> =>
-        this.cleared(() => ready.run(numbered, this.reader.read(numbered, this.mostRead), feeds));
+        ready.run(numbered, this.reader.read(numbered, this.mostRead), feeds);
       return { run, close: async () => {} };
     }
     if (graph.isKept) {
       const program = this.kept.get(graph) ?? (await this.compile(graph));
       this.kept.set(graph, program);
-      return { run: (feeds) => this.cleared(() => program.run(feeds)), close: async () => {} };
+      return { run: (feeds) => program.run(feeds), close: async () => {} };
     }
     const program = await this.compile(graph);
-    return { run: (feeds) => this.cleared(() => program.run(feeds)), close: () => program.release() };
+    return { run: (feeds) => program.run(feeds), close: () => program.release() };
   }
 
   private compile(graph: SegmentGraph): Promise<Program> {
@@ -125,19 +114,6 @@ export class SegmentPrograms {
     } finally {
       await program.close();
     }
-  }
-
-  /** Runs once what earlier runs gave and nobody holds any more is freed. */
-  private async cleared(run: () => Promise<Values>): Promise<Values> {
-    if (this.garbage > garbageBytes || this.lastMs > longRunMs) {
-      collectGarbage();
-      this.garbage = 0;
-    }
-    const start = performance.now();
-    const results = await run();
-    this.lastMs = performance.now() - start;
-    for (const { data } of Object.values(results)) this.garbage += data.byteLength;
-    return results;
   }
 
   async release(): Promise<void> {

@@ -4,7 +4,7 @@
  * forward part again. As fine as its form says: layers whole or around their attention, the head at once or in stretches.
  */
 import type { Model } from '../models/index.ts';
-import type { TensorValue, WeightLocator } from '../runtime/index.ts';
+import { giveBack, type TensorValue, type WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { headChunks } from './head-chunks.ts';
 import { HeadRunner, locateStretches } from './head-runner.ts';
@@ -72,13 +72,17 @@ export function segmentedPlan(
         for (const layer of layers) {
           const below: TensorValue | undefined = x;
           x = await layer.forward(below, context);
-          if (below) kept.put(below);
+          if (below) kept.move(below);
         }
         let arriving = await head.backward(x, undefined, context);
-        x = undefined;
+        giveBack([x]);
         for (let i = layers.length - 1; i >= 0 && bodies[i]!.moves; i--) {
-          arriving = await layers[i]!.backward(i > 0 ? kept.take() : undefined, arriving, context);
+          const input = i > 0 ? kept.take() : undefined;
+          const leaving = await layers[i]!.backward(input, arriving, context);
+          giveBack([input, arriving]);
+          arriving = leaving;
         }
+        giveBack([arriving]);
       } finally {
         kept.close();
       }
@@ -95,8 +99,13 @@ export function segmentedPlan(
         onRun: () => {},
       };
       let x: TensorValue | undefined;
-      for (const layer of plain.layers) x = await layer.forward(x, context);
+      for (const layer of plain.layers) {
+        const below: TensorValue | undefined = x;
+        x = await layer.forward(below, context);
+        giveBack([below]);
+      }
       await plain.head.forward(x, context);
+      giveBack([x]);
       return loss;
     },
     release: () => programs.release(),

@@ -1,5 +1,5 @@
 /** Runs layers, whole or cut around their attention with a few tokens at a time. */
-import type { TensorValue } from '../runtime/index.ts';
+import { giveBack, type TensorValue } from '../runtime/index.ts';
 import type { KeptInputs } from './kept-inputs.ts';
 import { type LayerStages, type Stage, stageNames } from './layer-stages.ts';
 import type { SegmentGraph, SegmentPrograms } from './segment-programs.ts';
@@ -38,11 +38,8 @@ export interface LayerRunner {
 export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept = false): LayerRunner {
   const forward = programs.prepare(segment.forward);
   const backward = segment.backward && programs.prepare(segment.backward, isKept);
-  const run = async (graph: SegmentGraph, extra: Values, { feeds, feedsFor, onRun }: PassContext): Promise<Values> => {
-    const results = await programs.run(graph, { ...feeds, ...extra, ...feedsFor(graph.names) });
-    onRun();
-    return results;
-  };
+  const run = (graph: SegmentGraph, extra: Values, context: PassContext): Promise<Values> =>
+    runOnce(programs, graph, extra, context);
   let products: Values = {};
   return {
     runs: { forward: 1, backward: backward ? 1 : 0 },
@@ -59,8 +56,9 @@ export function wholeSegment(programs: SegmentPrograms, segment: Segment, isKept
         ...(arriving ? { [borderNames.arriving]: arriving } : {}),
         ...products,
       };
-      products = {};
       const results = await run(backward, given, context);
+      giveBack(Object.values(products));
+      products = {};
       collectAll(results, [borderNames.leaving], context);
       return results[borderNames.leaving];
     },
@@ -87,15 +85,20 @@ export function stagedLayer(
 
   /** One program over stretches of tokens; results of [N, ...] are put together, others collected. */
   const inStretches = async (graph: SegmentGraph, given: Values, context: PassContext): Promise<Values> => {
-    const all = { ...context.feeds, ...given, ...context.feedsFor(graph.names) };
+    const masks = context.feedsFor(graph.names);
+    const all = { ...context.feeds, ...given, ...masks };
     const tokens = given[borderNames.input]!.shape[0]!;
     const count = Math.ceil(tokens / tokensAtOnce);
     const whole: Values = {};
     const place = (results: Values, begin: number): void => {
       for (const [name, value] of Object.entries(results)) {
-        if (graph.outputs[name]!.shape[0] !== 'N') context.collect(name, value);
-        else if (count === 1) whole[name] = value;
-        else putRows(whole, name, value, tokens, begin);
+        if (count === 1 && graph.outputs[name]!.shape[0] === 'N') {
+          whole[name] = value;
+          continue;
+        }
+        if (graph.outputs[name]!.shape[0] === 'N') putRows(whole, name, value, tokens, begin);
+        else context.collect(name, value);
+        giveBack([value]);
       }
     };
     const program = await programs.open(graph);
@@ -108,14 +111,12 @@ export function stagedLayer(
     } finally {
       await program.close();
     }
+    giveBack(Object.values(masks));
     context.onRun();
     return whole;
   };
-  const atOnce = async (graph: SegmentGraph, given: Values, context: PassContext): Promise<Values> => {
-    const results = await programs.run(graph, { ...context.feeds, ...given, ...context.feedsFor(graph.names) });
-    context.onRun();
-    return results;
-  };
+  const atOnce = (graph: SegmentGraph, given: Values, context: PassContext): Promise<Values> =>
+    runOnce(programs, graph, given, context);
 
   const given = stages.given.map((_, i) => stageNames.given(i));
   // backward through all parts, or only through what stands behind attention; before it, what attention gave
@@ -127,8 +128,9 @@ export function stagedLayer(
       const mixed = await inStretches(before.forward, own, context);
       const attended = await atOnce(mixing.forward, mixed, context);
       if (behind.backward) for (const name of given) context.attended?.put(attended[name]!);
-      forget(mixed);
+      giveBack(Object.values(mixed));
       const results = await inStretches(behind.forward, { ...own, ...attended }, context);
+      giveBack(Object.values(attended));
       return results[borderNames.output]!;
     },
     backward: async (x, arriving, context) => {
@@ -146,7 +148,10 @@ export function stagedLayer(
         context,
       );
       const { [borderNames.leaving]: past, ...gradients } = upper;
-      if (!before.backward) return past;
+      if (!before.backward) {
+        giveBack([...Object.values(mixed ?? {}), ...Object.values(attended), ...Object.values(gradients)]);
+        return past;
+      }
       const middle = await atOnce(mixing.backward!, { ...(await mix()), ...attended, ...gradients }, context);
       const inner: Values = {};
       stages.mixed.forEach((_, i) => {
@@ -154,24 +159,39 @@ export function stagedLayer(
         if (middle[name]) inner[name] = middle[name];
       });
       collectAll(middle, Object.keys(inner), context);
-      for (const values of [await mix(), attended, upper, gradients, middle]) forget(values);
+      for (const values of [await mix(), attended, gradients]) giveBack(Object.values(values));
       const lower = await inStretches(
         before.backward,
         { ...own, ...inner, ...(past ? { [borderNames.arriving]: past } : {}) },
         context,
       );
+      giveBack([...Object.values(inner), past]);
       return lower[borderNames.leaving];
     },
   };
 }
 
-/** Drops tensors that a suspended function would hold on to. */
-function forget(values: Values): void {
-  for (const name of Object.keys(values)) delete values[name];
+/** Runs a graph on all tokens; masks that were made for it are gone then. */
+async function runOnce(
+  programs: SegmentPrograms,
+  graph: SegmentGraph,
+  given: Values,
+  { feeds, feedsFor, onRun }: PassContext,
+): Promise<Values> {
+  const masks = feedsFor(graph.names);
+  const results = await programs.run(graph, { ...feeds, ...given, ...masks });
+  giveBack(Object.values(masks));
+  onRun();
+  return results;
 }
 
+/** Collects results but for some, and gives them back. */
 function collectAll(results: Values, except: readonly string[], { collect }: PassContext): void {
-  for (const [name, value] of Object.entries(results)) if (!except.includes(name)) collect(name, value);
+  for (const [name, value] of Object.entries(results)) {
+    if (except.includes(name)) continue;
+    collect(name, value);
+    giveBack([value]);
+  }
 }
 
 /** Rows `begin` to `end` of all that a graph takes by token. */

@@ -2,7 +2,7 @@
 import { gradients } from '../autodiff/index.ts';
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
-import { compile, type Program, type WeightLocator } from '../runtime/index.ts';
+import { compile, giveBack, type Program, type WeightLocator } from '../runtime/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { buildLoss, type LossForm, type LossGraphOptions } from './loss-graph.ts';
 import { gradientOutput, lossOutput, type StepPlan, trainableNodes } from './step-plan.ts';
@@ -35,6 +35,7 @@ export function wholePlan(
       program ??= compileStep(wholeOutputs(model, method, options), locate, options);
       const results = await (await program).run(feeds);
       for (const [name, value] of Object.entries(results)) collect(name, value);
+      giveBack(Object.values(results));
     },
     loss: async (feeds) => {
       evaluation ??= compile(
