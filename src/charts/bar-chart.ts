@@ -62,11 +62,12 @@ export function barChart(spec: BarChartSpec): string {
       : [];
   const left = lying ? lyingLeft(look, spec) : leftRoom(look, { ticks, label: spec.valueLabel });
   const head = header(look, spec, legend, left);
+  const bottom = look.height - bottomRoom(look, lying ? spec.valueLabel : spec.categoryLabel);
   const area: Area = {
     left,
-    top: head.height,
+    top: lying || spec.stacked ? head.height : uprightTop(look, spec, ticks, head.height, bottom),
     right: lying && !spec.stacked ? lyingRight(look, spec, ticks, left) : rightEdge(look),
-    bottom: look.height - bottomRoom(look, lying ? spec.valueLabel : spec.categoryLabel),
+    bottom,
   };
   const body = [...head.elements];
   const axis = { ticks, label: spec.valueLabel };
@@ -136,20 +137,31 @@ function rightEdge(look: Look): number {
   return look.width - look.padding - 10 * look.unit;
 }
 
-/** Where lying bars must end for the values behind them to have room. */
-function lyingRight(look: Look, spec: BarChartSpec, ticks: Ticks, left: number): number {
+/** Values that stand beyond the ends of bars, each with the share of the axis at which its bar or whisker ends. */
+function wordsBeyond(spec: BarChartSpec, ticks: Ticks): { readonly words: string; readonly end: number }[] {
   const share = scale(ticks, 0, 1);
-  let right = rightEdge(look);
-  for (const { values, intervals } of spec.series) {
-    for (const [c, value] of values.entries()) {
+  return spec.series.flatMap(({ values, intervals }) =>
+    values.flatMap((value, c) => {
       const words = valueText(spec, value);
       const end = share(intervals?.[c]?.[1] ?? value);
-      if (words === undefined || value < 0 || end <= 0) continue;
-      const beyond = valueGap * look.unit + textWidth(words, valueSize(look));
-      right = Math.min(right, left + (look.width - look.padding - beyond - left) / end);
-    }
-  }
-  return right;
+      return words === undefined || value < 0 || end <= 0 ? [] : [{ words, end }];
+    }),
+  );
+}
+
+/** Where lying bars must end for the values behind them to have room. */
+function lyingRight(look: Look, spec: BarChartSpec, ticks: Ticks, left: number): number {
+  const rights = wordsBeyond(spec, ticks).map(({ words, end }) => {
+    const beyond = valueGap * look.unit + textWidth(words, valueSize(look));
+    return left + (look.width - look.padding - beyond - left) / end;
+  });
+  return Math.min(rightEdge(look), ...rights);
+}
+
+/** Where upright bars must end for the values above them to stay below the legend. */
+function uprightTop(look: Look, spec: BarChartSpec, ticks: Ticks, top: number, bottom: number): number {
+  const beyond = valueGap * look.unit + valueSize(look);
+  return Math.max(top, ...wordsBeyond(spec, ticks).map(({ end }) => bottom - (bottom - top - beyond) / end));
 }
 
 function lyingNames(look: Look, spec: BarChartSpec, area: Area): string[] {

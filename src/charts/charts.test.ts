@@ -211,6 +211,24 @@ describe('barChart', () => {
     const [, size] = /<text [^>]*font-size="([\d.]+)"[^>]*>2\.805</.exec(svg)!;
     expect(Number(x) + textWidth('2.805', Number(size))).toBeLessThanOrEqual(Number(width));
   });
+  it('leaves room for the values above upright bars that reach the end, below the legend', () => {
+    const series = ['one', 'two'].map((label) => ({
+      label,
+      values: [100, 95],
+      intervals: [
+        [98, 100],
+        [90, 99],
+      ] as const,
+    }));
+    const svg = barChart({ title: 'T', categories: ['a', 'b'], direction: 'upright', series });
+    const places = (word: string): number[] =>
+      [...svg.matchAll(new RegExp(`<text x="[\\d.]+" y="([\\d.]+)"[^>]*text-anchor="middle"[^>]*>${word}<`, 'g'))].map(
+        (m) => Number(m[1]),
+      );
+    const [, legend, size] = /<text [^>]*y="([\d.]+)"[^>]*font-size="([\d.]+)"[^>]*>two</.exec(svg)!;
+    expect(places('100')).toHaveLength(2);
+    for (const y of places('100')) expect(y - Number(size)).toBeGreaterThan(Number(legend));
+  });
   it('refuses what does not fit', () => {
     expect(() => barChart({ categories: ['a'], series: [{ label: 's', values: [1, 2] }] })).toThrow(
       'barChart: series "s": values must be one for each of 1 categories, got 2',
