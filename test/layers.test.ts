@@ -61,6 +61,7 @@ const rooms: Readonly<Record<string, Room>> = {
         'data/text-tools.ts',
         'data/dataset-rows.ts',
         'data/glob.ts',
+        'data/planned-data.ts',
         'data/prepare.ts',
         'data/prepared-data.ts',
         'data/prompt-rows.ts',

@@ -22,6 +22,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   cache = mkdtempSync(join(folder, 'cache-'));
+  process.env['FETTLE_CACHE'] = join(cache, 'fettle');
   hub.sent.clear();
   hub.ignoresRanges = false;
 });
@@ -64,6 +65,8 @@ test('what the cache has is counted, and is not asked for', { timeout: 60_000 },
   const trained = await ask('train', 'model_name_or_path=org/tiny', ...setting, 'max_steps=1', `output_dir=${run}`);
   expect({ code: trained.code, err: trained.err }).toMatchObject({ code: 0 });
   expect(existsSync(join(run, 'adapter_model.safetensors'))).toBe(true);
+  // the rows that the plan tokenised were used, and are gone
+  expect(readdirSync(join(cache, 'fettle', 'planned-data'))).toEqual([]);
   hub.sent.clear();
   const { err } = await ask('plan', 'model_name_or_path=org/tiny', ...setting);
   expect(err).not.toContain('download');

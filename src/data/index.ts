@@ -29,6 +29,7 @@ export {
 } from './overlong.ts';
 export { packBestFit, packInOrder, type Packs } from './packing.ts';
 export { type DataPlan, makePlan, type RowCounts, stepsPerEpoch, totalSteps } from './plan.ts';
+export { keepPlannedData, withPlannedData } from './planned-data.ts';
 export {
   type EvaluationSet,
   prepareData,

@@ -198,6 +198,16 @@ export async function prepareTrainingData(
   };
 }
 
+/** SHA-256 of everything that decides on the tokens of the rows of a config: its settings, files, tokenizer and template. */
+export async function dataIdentity(settings: DataSettings, encoder: RowEncoder): Promise<string> {
+  const sets = await resolveGroups(settings, []);
+  return preparedIdentity(
+    sets.map(({ entries }) => entries),
+    settings,
+    encoder,
+  );
+}
+
 /** What `prepareData` has written. */
 export interface PreparedSummary {
   readonly folder: string;

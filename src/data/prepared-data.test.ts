@@ -1,8 +1,9 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { characterEncoder, shown } from './character-encoder.fixture.ts';
+import { keepPlannedData, withPlannedData } from './planned-data.ts';
 import { prepareData, prepareTrainingData } from './prepare.ts';
 import type { RowEncoder } from './row-encoder.ts';
 import type { DataSettings } from './settings.ts';
@@ -118,4 +119,48 @@ it('says where nothing is prepared, and leaves nothing half-written', async () =
     '1 row cannot be used (no-assistant-turn 1)',
   );
   expect(await readdir(prepared)).toEqual([]);
+});
+
+describe('rows that a plan leaves for the training after its download', () => {
+  const own = (changes: Partial<DataSettings> = {}): DataSettings =>
+    settings({ tokenized_path: undefined, ...changes });
+  const reading = (encoder: RowEncoder) => (one: DataSettings) => prepareTrainingData(one, encoder);
+  const left = async (): Promise<string[]> => readdir(join(folder, 'planned-data')).catch(() => []);
+  beforeEach(() => vi.stubEnv('FETTLE_CACHE', folder));
+  afterEach(() => vi.unstubAllEnvs());
+
+  it('are tokenised once, and go when they were used', async () => {
+    const fresh = await prepareTrainingData(own(), characterEncoder);
+    const planned = await keepPlannedData(own(), characterEncoder, reading(characterEncoder));
+    expect(planned).toMatchObject({ contentHash: fresh.contentHash, plan: fresh.plan, notices: fresh.notices });
+    // a plan that was refused, and one more
+    await keepPlannedData(own(), silent, reading(silent));
+    expect(await left()).toHaveLength(1);
+    const trained = await withPlannedData(own(), silent, reading(silent));
+    expect(trained).toMatchObject({ contentHash: fresh.contentHash, plan: fresh.plan, notices: fresh.notices });
+    expect(await left()).toEqual([]);
+    await expect(withPlannedData(own(), silent, reading(silent))).rejects.toThrow('a row was tokenised');
+  });
+
+  it('are not those of another setting, and nothing is left where rows are refused', async () => {
+    await keepPlannedData(own(), characterEncoder, reading(characterEncoder));
+    await expect(withPlannedData(own({ cutoff_len: 41 }), silent, reading(silent))).rejects.toThrow(
+      'a row was tokenised',
+    );
+    expect(await left()).toHaveLength(1);
+    const strict = own({ bad_rows: 'error' });
+    await expect(keepPlannedData(strict, characterEncoder, reading(characterEncoder))).rejects.toThrow(
+      '1 row cannot be used',
+    );
+    expect(await left()).toHaveLength(1);
+  });
+
+  it('are read as before where the cache cannot be written', async () => {
+    await writeFile(join(folder, 'planned-data'), 'a file');
+    const data = await keepPlannedData(own(), characterEncoder, reading(characterEncoder));
+    expect(data.contentHash).toBe((await prepareTrainingData(own(), characterEncoder)).contentHash);
+    expect(await withPlannedData(own(), characterEncoder, reading(characterEncoder))).toMatchObject({
+      plan: data.plan,
+    });
+  });
 });

@@ -13,7 +13,7 @@ export interface BringOptions {
 
 /**
  * A config with folders of this machine in place of the names of models, which are downloaded. Where weights are not here yet,
- * the data is read and the run planned first.
+ * the data is read, tokenised for the training too, and the run planned first.
  * @throws ConfigError `memory-too-small` before the first byte of the weights' values; FileError as `withLocalModels`.
  */
 export async function withModelsThatFit(config: FettleConfig, options: BringOptions = {}): Promise<FettleConfig> {
@@ -29,7 +29,7 @@ async function requireOutlineFits(
   isGiven: IsGiven | undefined,
 ): Promise<void> {
   try {
-    await requireFit(config, { ...(isGiven ? { isGiven } : {}), remote });
+    await requireFit(config, { ...(isGiven ? { isGiven } : {}), remote, keepsData: true });
   } catch (error) {
     // such a hub can only be asked for all of it
     if (!(error instanceof FileError && error.code === 'hub-ranges')) throw error;

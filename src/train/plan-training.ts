@@ -1,5 +1,5 @@
 /** `fettle plan`: what a run will need of memory and time, before it starts. Training prints and obeys the same plan. */
-import { type Notice, openTextTools, prepareTrainingData, withModelLength } from '../data/index.ts';
+import { keepPlannedData, type Notice, openTextTools, prepareTrainingData, withModelLength } from '../data/index.ts';
 import type { FettleConfig } from '../config/index.ts';
 import type { RemoteFiles } from '../formats/index.ts';
 import {
@@ -47,6 +47,8 @@ export interface PlanOptions {
   readonly isGiven?: IsGiven;
   /** Files of the base's weights that are not on this machine; not with `timed`. */
   readonly remote?: RemoteFiles;
+  /** Leaves the tokenised rows for the training that follows. */
+  readonly keepsData?: boolean;
   readonly onNotice?: (text: string) => void;
 }
 
@@ -65,7 +67,8 @@ async function readBatch(
     };
   }
   const text = await openTextTools(config);
-  const data = await prepareTrainingData(config, text.encoder);
+  const read = (settings: FettleConfig) => prepareTrainingData(settings, text.encoder);
+  const data = await (options.keepsData === true ? keepPlannedData(config, text.encoder, read) : read(config));
   const { train, notices } = data;
   for (const notice of new Set(notices.map((item) => item.text))) options.onNotice?.(notice);
   return {

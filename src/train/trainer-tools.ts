@@ -12,6 +12,7 @@ import {
   type TrainingData,
   withInputProblems,
   withModelLength,
+  withPlannedData,
 } from '../data/index.ts';
 import { adapterConfigName, adapterWeightsName } from '../formats/index.ts';
 import type { FettleConfig } from '../config/index.ts';
@@ -166,7 +167,9 @@ export function trainerTools(): TrainerTools<ModelBase> {
       const config = await withModelLength(asked, isGiven('cutoff_len'), notices);
       const text = await withInputProblems(config, () => openTextTools(config, startedAt));
       if (config.do_train) await requireModelTemplate(config, text);
-      const data = await prepareTrainingData(config, text.encoder);
+      const data = await withPlannedData(config, text.encoder, (settings) =>
+        prepareTrainingData(settings, text.encoder),
+      );
       for (const notice of new Set([...notices, ...data.notices].map((item) => item.text)))
         say({ type: 'notice', text: notice });
       return {
