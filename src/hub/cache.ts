@@ -110,10 +110,17 @@ export async function cachedSnapshot(repository: Repository, options: HubOptions
 /** The last known list of a revision's files: what is used where the hub does not answer. */
 export function listFile({ hub, kind, name, revision }: Repository, options: HubOptions): string {
   const parts = [hub, `${kind}s`, ...name.split('/'), revision ?? hubs[hub].mainBranch];
-  const file = `${parts.join('--').replaceAll('/', '--')}.json`;
-  return options.cacheFolder === undefined
-    ? join(cachePath('hub-lists', { ...options.env }), file)
-    : join(options.cacheFolder, '.fettle', file);
+  return join(ownFolder('hub-lists', '', options), `${parts.join('--').replaceAll('/', '--')}.json`);
+}
+
+/** The folder of what was read of files that are not downloaded. */
+export function headersFolder(options: HubOptions): string {
+  return ownFolder('hub-headers', 'headers', options);
+}
+
+/** A folder of ours: of Fettle's cache, or below the folder of downloads that somebody has named. */
+function ownFolder(name: string, below: string, { cacheFolder, env = process.env }: HubOptions): string {
+  return cacheFolder === undefined ? cachePath(name, { ...env }) : join(cacheFolder, '.fettle', below);
 }
 
 /** Between two looks at a lock that another process holds. */

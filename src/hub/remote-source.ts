@@ -1,22 +1,19 @@
 /**
  * A file on a hub as bytes that can be read from any place, by requests for ranges: what a header says is known before
- * anything is downloaded. Keeps what it has read; meant for headers, not for weights.
+ * anything is downloaded. Keeps what it has read, also for the next command; meant for headers, not for weights.
  */
 import { FileError, FormatError } from '../errors.ts';
 import type { ByteSource } from '../formats/index.ts';
 import type { Listing } from './download.ts';
+import { headersFolder } from './cache.ts';
 import { endpointOf, type HubFile, type HubOptions, hubs } from './hub.ts';
+import { type Block, KeptBlocks } from './kept-blocks.ts';
 import { ask, finally_, PassingError, reasonOf, repeatedly } from './request.ts';
 
 /** The first request asks for so much: the headers of most files lie within it. */
 const firstBytes = 32 * 1024;
 /** No header is longer; a source that is asked for more is read by mistake. */
 const maxReadBytes = 128 * 1024 * 1024;
-
-interface Block {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
 
 /** A source that counts what its hub has sent. */
 export interface RemoteSource extends ByteSource {
@@ -30,7 +27,9 @@ export interface RemoteSource extends ByteSource {
 export function remoteSource(listing: Listing, file: HubFile, options: HubOptions): RemoteSource {
   const { repository, commit } = listing;
   const url = hubs[repository.hub].fileUrl(endpointOf(repository.hub, options), repository, commit, file.path);
-  const blocks: Block[] = [];
+  const checksum = file.sha256 ?? file.gitSha1;
+  const kept = checksum === undefined ? undefined : new KeptBlocks(headersFolder(options), checksum);
+  let known: Promise<Block[]> | undefined;
   let received = 0;
 
   async function fetchBlock(offset: number, length: number): Promise<Block> {
@@ -51,7 +50,8 @@ export function remoteSource(listing: Listing, file: HubFile, options: HubOption
       ),
     );
     const block = { offset, bytes };
-    blocks.push(block);
+    (await known)?.push(block);
+    await kept?.keep(block);
     return block;
   }
 
@@ -67,8 +67,9 @@ export function remoteSource(listing: Listing, file: HubFile, options: HubOption
           actual: `${length} bytes`,
         });
       }
-      const known = blocks.find((block) => offset >= block.offset && offset < block.offset + block.bytes.length);
-      const begun = known?.bytes.subarray(offset - known.offset, offset - known.offset + length) ?? new Uint8Array(0);
+      known ??= kept?.read(file.bytes) ?? Promise.resolve([]);
+      const block = (await known).find((one) => offset >= one.offset && offset < one.offset + one.bytes.length);
+      const begun = block?.bytes.subarray(offset - block.offset, offset - block.offset + length) ?? new Uint8Array(0);
       if (begun.length === length) return begun;
       const from = offset + begun.length;
       const wanted = offset === 0 ? Math.max(length, Math.min(firstBytes, file.bytes)) : length;
