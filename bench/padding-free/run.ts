@@ -88,15 +88,15 @@ const sample = {
   usefulTokens: useful,
   paddedTokens: padded,
 };
+const size = [
+  ...['--rows', String(batchSize), '--longest', String(longest)],
+  ...['--mean-tokens', String(useful / batches.length)],
+];
 const comparisons: Comparison[] = [];
 for (const variant of options.variants.split(',') as PeerVariant[]) {
   for (const [name, ourBatches] of [['', batches] as const, [' grouped by length', grouped] as const]) {
     process.stderr.write(`padding-free${name} against torch ${variant}\n`);
-    const ours = await StepProcess.start(
-      `fettle${name}`,
-      ourCommand(ourScript, model, 'whole', ['--longest', String(longest)]),
-      ourEnvironment,
-    );
+    const ours = await StepProcess.start(`fettle${name}`, ourCommand(ourScript, model, 'whole', size), ourEnvironment);
     const theirs = await StepProcess.start(`torch ${variant}`, peerCommand(options.python, model, variant));
     try {
       comparisons.push(await alternate(ours, theirs, warmUp, batches, ourBatches));

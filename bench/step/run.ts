@@ -2,7 +2,7 @@
  * The training step, side by side with transformers + PEFT on torch, alternating in one run.
  *
  *   npx tsx bench/step/run.ts --python PYTHON [--shape 135m|1.1b] [--steps 7] [--dtype F32|BF16]
- *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--layers-per-segment 1] [--prepack] [--compute float32|int8|int8_careful] [--cache FOLDER] [--output FILE.json]
+ *     [--pairs whole:float32,segmented:bfloat16-checkpointing] [--compute float32|int8|int8_careful] [--cache FOLDER] [--output FILE.json]
  *
  * The other side of a pair may also be `fettle`: the same step of ours in f32, which tells what --compute gains.
  * PYTHON is an interpreter with bench/requirements.txt. Run it alone: the figures are ratios, but a busy machine widens them.
@@ -33,8 +33,6 @@ const { values: options } = parseArgs({
     pairs: { type: 'string' },
     cache: { type: 'string', default: defaultCacheFolder },
     output: { type: 'string' },
-    'layers-per-segment': { type: 'string', default: '1' },
-    prepack: { type: 'boolean', default: false },
     compute: { type: 'string', default: 'float32' },
   },
 });
@@ -59,8 +57,6 @@ function randomBatch(number: number): Batch {
 const model = await benchModel(shape, options.dtype as 'F32' | 'BF16', options.cache);
 const ourScript = buildOurStep();
 const ourOptions = (compute: string) => [
-  '--layers-per-segment',
-  options['layers-per-segment'],
   '--compute',
   compute,
   '--rows',
@@ -69,7 +65,6 @@ const ourOptions = (compute: string) => [
   String(rows.length),
   '--labelled',
   String((rows.count * rows.length) / 2),
-  ...(options.prepack ? ['--prepack'] : []),
 ];
 /** Segments take the form that the memory plan chooses under what the project claims of them. */
 const limited = ['--memory-limit', shape === '135m' ? '1e9' : '1.2e9'];

@@ -5,13 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { type IntegerForm, openModelFolder } from '../../src/checkpoint/index.ts';
+import { parseConfig } from '../../src/config/index.ts';
 import { adamw, clipFactor, globalGradientNorm } from '../../src/optim/index.ts';
-import { createGraphEngine } from '../../src/train/graph-engine.ts';
-import { choosePlan } from '../../src/train/choose-plan.ts';
-import { memoryOf } from '../../src/train/memory-plan.ts';
+import { createEngine, prepareTuning } from '../../src/train/create-engine.ts';
 import type { PlanForm } from '../../src/train/plan-form.ts';
-import { loraMethod, targetModules } from '../../src/tuning/index.ts';
 import type { Batch } from './step-process.ts';
 
 const { values: options } = parseArgs({
@@ -20,59 +17,48 @@ const { values: options } = parseArgs({
     plan: { type: 'string', default: 'whole' },
     rank: { type: 'string', default: '16' },
     threads: { type: 'string', default: '2' },
-    'layers-per-segment': { type: 'string', default: '1' },
-    prepack: { type: 'boolean', default: false },
-    longest: { type: 'string' },
-    /** Bytes: the step takes the form that the memory plan chooses for `rows` rows of `longest` tokens. */
-    'memory-limit': { type: 'string' },
+    compute: { type: 'string', default: 'float32' },
+    /** The largest batch: rows, tokens of the longest, labels in all. */
+    rows: { type: 'string', default: '1' },
+    longest: { type: 'string', default: '2048' },
+    labelled: { type: 'string' },
+    /** Tokens of a batch in the mean, where they are not all as large. */
+    'mean-tokens': { type: 'string' },
+    /** Bytes: the step takes the form that the memory plan chooses. */
+    'memory-limit': { type: 'string', default: '64e9' },
     /** JSON: the step takes this form. */
     form: { type: 'string' },
-    labelled: { type: 'string' },
-    rows: { type: 'string', default: '1' },
-    compute: { type: 'string', default: 'float32' },
   },
 });
 
-const form = options.compute === 'float32' ? undefined : (options.compute as IntegerForm);
-const folder = await openModelFolder(options.model!, undefined, form);
 const rank = Number(options.rank);
-const method = loraMethod(folder.model, folder.stored, {
-  dropout: 0,
-  modules: targetModules(folder.model, ['all']).map((module) => ({ ...module, rank, scale: 2 })),
-  savedModules: [],
-});
-const given: PlanForm =
-  options.form !== undefined
-    ? (JSON.parse(options.form) as PlanForm)
-    : options.plan === 'segmented'
-      ? { kind: 'segmented', layersPerSegment: Number(options['layers-per-segment']) }
-      : { kind: 'whole' };
+const { config } = parseConfig(
+  JSON.stringify({
+    model_name_or_path: options.model,
+    lora_rank: rank,
+    lora_alpha: 2 * rank,
+    lora_target: 'all',
+    compute: options.compute,
+    threads: Number(options.threads),
+    gradient_checkpointing: options.plan === 'segmented',
+    memory_limit: Number(options['memory-limit']),
+    seed: 1,
+  }),
+  'options of the bench',
+);
+const setup = await prepareTuning(config, () => false);
 const rows = Number(options.rows);
+const longest = Number(options.longest);
+const tokens = rows * longest;
 const largest = {
   rows,
-  longest: Number(options.longest),
-  tokens: rows * Number(options.longest),
-  labelled: Number(options.labelled),
+  longest,
+  tokens,
+  labelled: Number(options.labelled ?? tokens),
+  meanTokens: Number(options['mean-tokens'] ?? tokens),
 };
-const limit = options['memory-limit'];
-/** Bytes that AdamW keeps for each value that moves. */
-const optimizerBytes = 8;
-const planned =
-  options.form !== undefined
-    ? memoryOf(folder.model, method, largest, optimizerBytes, given)
-    : limit === undefined
-      ? undefined
-      : choosePlan(folder.model, method, largest, optimizerBytes, Number(limit), true);
-const engine = await createGraphEngine(folder, method, {
-  device: 'cpu',
-  threads: Number(options.threads),
-  ...(options.prepack ? { prepack: true } : {}),
-  plan: planned?.form ?? given,
-  seed: 1,
-  ...(options.longest === undefined
-    ? {}
-    : { longest: Number(options.longest), meanTokens: Number(options.rows) * Number(options.longest) }),
-});
+const given = options.form === undefined ? undefined : (JSON.parse(options.form) as PlanForm);
+const { engine, memory } = await createEngine(config, setup, largest, given);
 const optimizer = adamw(engine.parameters);
 
 function peakBytes(): number {
@@ -94,7 +80,7 @@ async function step(batch: Batch, number: number): Promise<number> {
 
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const trainedParameters = engine.parameters.reduce((sum, { data }) => sum + data.length, 0);
-say({ ready: true, trainedParameters, form: planned?.form, plannedPeakBytes: planned?.peak });
+say({ ready: true, trainedParameters, form: memory.form, plannedPeakBytes: memory.peak });
 let number = 0;
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line) as { do: string; batch: Batch };
