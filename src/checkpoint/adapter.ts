@@ -50,13 +50,13 @@ export async function fitAdapter(folder: string, model: Model): Promise<FittedAd
     return { ...linear, rank: pair.rank, scale: scaleOf(adapter.config, name) };
   });
   const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
-  const tables = [tableName(model), `${model.outputModule}.weight`];
+  const tables = [tableName(model), `${model.outputModule}.weight`, `${model.outputModule}.bias`];
   let vocabularySize = model.vocabularySize;
   const savedModules = [...adapter.savedModules].map(([name, { shape }]) => {
     const expected =
       shapes.get(name) ?? (name === `${model.outputModule}.weight` ? shapes.get(tableName(model)) : undefined);
     // Embedding and output layer may have grown by added tokens.
-    const grows = tables.includes(name) && shape.length === 2 && shape[0]! > model.vocabularySize;
+    const grows = tables.includes(name) && shape[0]! > model.vocabularySize;
     const same =
       expected?.every((size, i) => size === shape[i] || (grows && i === 0)) && shape.length === expected.length;
     if (!expected || same !== true) {

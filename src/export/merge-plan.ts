@@ -35,6 +35,8 @@ export interface PlannedTensor {
   readonly changes: readonly (PlannedPair | PlannedRows)[];
   /** Rows of the result where token rows that the source lacks are added. */
   readonly rows?: number;
+  /** What such rows are where no change gives them; left out: 0, since all are given. */
+  readonly newRows?: 'mean';
   /** The base's dtype, in which the result is stored. */
   readonly dtype: TensorEntry['dtype'];
 }
@@ -142,7 +144,7 @@ class MergePlanner {
     const tensor = this.planned(adapter, name, name);
     const { shape } = tensor.source;
     // Embedding and head may have grown by added tokens; everything else keeps its shape.
-    const grows = name === this.tables?.head || name === this.tables?.embedding;
+    const grows = name === this.tables?.head || name === this.tables?.embedding || name === this.headBias;
     const fits =
       shape.length === source.shape.length && shape.every((size, i) => size === source.shape[i] || (grows && i === 0));
     if (!fits) throw this.misfit(adapter, name, shape, source.shape);
@@ -198,7 +200,24 @@ class MergePlanner {
       const [, width = 0] = head.source.shape;
       throw this.misfit(adapters.at(-1)!, headName, [rows, width], [rowsOf(head), width]);
     }
-    return rows === base.tensors.get(embedding)!.shape[0] ? undefined : rows;
+    if (rows === base.tensors.get(embedding)!.shape[0]) return undefined;
+    this.growBias(rows);
+    return rows;
+  }
+
+  /** The bias of a head that has one. */
+  get headBias(): string | undefined {
+    const name = this.tables?.head.replace(/weight$/, 'bias');
+    return name !== undefined && this.tensors.has(name) ? name : undefined;
+  }
+
+  /** An adapter of single rows has no bias of theirs: it is the mean, as transformers gives it when the adapter is loaded. */
+  growBias(rows: number): void {
+    const name = this.headBias;
+    const tensor = name === undefined ? undefined : this.tensors.get(name);
+    if (name === undefined || tensor === undefined || rowsOf(tensor) >= rows) return;
+    this.tensors.set(name, { ...tensor, rows, newRows: 'mean' });
+    this.changed.add(name);
   }
 }
 

@@ -70,12 +70,19 @@ function requireFinite(name: string, bytes: Uint8Array, dtype: FloatDtype): void
   throw new FormatError('merge-not-finite', { tensor: name, value: String(value[0]), dtype });
 }
 
-/** Rows of the base's tensor in f32; 0 where it has none, which are then replaced. */
-async function readRows(source: TensorEntry, { begin, end }: RowRange, columns: number): Promise<Float32Array> {
+const meanOf = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Rows of the base's tensor in f32; where it has none they are `fill`, unless a change gives them. */
+async function readRows(
+  source: TensorEntry,
+  { begin, end }: RowRange,
+  columns: number,
+  fill: number,
+): Promise<Float32Array> {
   if (source.shape.length === 0) return readTensor(source);
   const known = source.shape[0]!;
   if (end <= known) return readTensor(source, { begin, end });
-  const block = new Float32Array((end - begin) * columns);
+  const block = new Float32Array((end - begin) * columns).fill(fill);
   if (begin < known) block.set(await readTensor(source, { begin, end: known }));
   return block;
 }
@@ -87,10 +94,11 @@ async function* mergedChunks(name: string, tensor: PlannedTensor, dtype: FloatDt
   const shape = plannedShape(tensor);
   const rowCount = shape[0] ?? 1;
   const columns = rowCount === 0 ? 0 : elementCount(shape) / rowCount;
+  const fill = tensor.newRows === 'mean' ? meanOf(await readTensor(source)) : 0;
   const step = Math.max(1, Math.floor(blockValues / Math.max(1, columns)));
   for (let begin = 0; begin < rowCount; begin += step) {
     const rows = { begin, end: Math.min(rowCount, begin + step) };
-    const block = await readRows(source, rows, columns);
+    const block = await readRows(source, rows, columns, fill);
     applyChanges(block, rows, columns, changes);
     const bytes = encodeFloats(block, dtype);
     requireFinite(name, bytes, dtype);
@@ -106,7 +114,8 @@ function resultDtype(tensor: PlannedTensor, asked: FloatDtype | undefined): Tens
 function mergedSource(name: string, tensor: PlannedTensor, asked: FloatDtype | undefined): TensorSource {
   const dtype = resultDtype(tensor, asked);
   const { source } = tensor;
-  if (tensor.changes.length === 0 && source.dtype === dtype) return tensorFromEntry(source, name);
+  if (tensor.changes.length === 0 && tensor.rows === undefined && source.dtype === dtype)
+    return tensorFromEntry(source, name);
   if (!isFloatDtype(dtype)) {
     const allowed = ['F32', 'F16', 'BF16'];
     throw new FormatError('tensor-dtype', { file: source.file, tensor: name, dtype, allowed });

@@ -29,8 +29,6 @@ export const engineMessages = {
     `add_tokens: tokens can be added to a base model only, got an adapter to continue (${f.folder}). Merge it first (fettle export), or set create_new_adapter: true`,
   'new-tokens-need-both': (f: { given: string; missing: string }) =>
     `additional_target: with added tokens, embedding and output layer must both move as a whole or both not, got ${f.given} alone. Add ${f.missing}, or leave both out: the rows of new tokens are trained anyway`,
-  'grown-output-bias': (f: { modelType: string; module: string }) =>
-    `add_tokens: the output layer must have no bias, got ${f.module}.bias of a ${f.modelType} model. Leave add_tokens out`,
   'token-beyond-vocabulary': (f: { id: number; vocabularySize: number }) =>
     `model: token ids must lie below the model's vocab_size ${f.vocabularySize}, got ${f.id} from the tokenizer. Set resize_vocab: true to train rows for the others`,
   'adapter-below': (f: { folder: string }) =>

@@ -1,19 +1,14 @@
 /** A model with more rows of embedding and output than its checkpoint holds: what adding tokens makes of it. */
-import { UnsupportedError } from '../errors.ts';
 import type { Model, ParameterShape } from './family.ts';
 
 /**
- * The model with `rows` token ids. Its graph is the same: embedding and output come from the tuning method, which must
- * bring the rows that the checkpoint lacks.
- * @throws UnsupportedError `grown-output-bias` where the output layer has a bias, whose new values nothing trains.
+ * The model with `rows` token ids. Its graph is the same: embedding and output, with its bias where it has one, come from the
+ * tuning method, which must bring the rows that the checkpoint lacks.
  */
 export function withVocabulary(model: Model, rows: number): Model {
   if (rows <= model.vocabularySize) return model;
-  const { inputEmbedding, outputModule, modelType } = model;
-  const tables = [`${inputEmbedding}.weight`, `${outputModule}.weight`];
-  if (model.parameters.some(({ name }) => name === `${outputModule}.bias`)) {
-    throw new UnsupportedError('grown-output-bias', { modelType, module: outputModule });
-  }
+  const { inputEmbedding, outputModule } = model;
+  const tables = [`${inputEmbedding}.weight`, `${outputModule}.weight`, `${outputModule}.bias`];
   const grow = ({ name, shape }: ParameterShape): ParameterShape =>
     tables.includes(name) ? { name, shape: [rows, ...shape.slice(1)] } : { name, shape };
   return {

@@ -169,8 +169,22 @@ function savedModules(config: FettleConfig, model: Model, newIds: readonly numbe
     const missing = tables.find((name) => name !== saved[0])!;
     throw new ConfigError('new-tokens-need-both', { given: saved[0]!, missing });
   }
-  return modules;
+  return [...modules, ...tablesBesideBias(config, model, newIds)];
 }
+
+/**
+ * Embedding and output layer where tokens are added to a model whose output layer has a bias: they move as a whole, since PEFT 0.21 leaves that bias
+ * out where only rows of the layer move (its TrainableTokensLayer).
+ */
+function tablesBesideBias(config: FettleConfig, model: Model, newIds: readonly number[]): string[] {
+  const hasBias = model.parameters.some(({ name }) => name === `${model.outputModule}.bias`);
+  const tables = [model.inputEmbedding, model.outputModule];
+  const asked = wholeModules(model, config.additional_target);
+  return newIds.length > 0 && hasBias ? tables.filter((name) => !asked.includes(name)) : [];
+}
+
+/** The last part of a module's name, by which PEFT knows it. */
+const shortName = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
 
 function addFixed(
   fixed: Map<string, { shape: readonly number[]; values: Float32Array }>,
@@ -344,7 +358,7 @@ async function saveAdapter(
       // PEFT refuses to load adapters of experts with another one
       dropout: hasExperts ? 0 : config.lora_dropout,
       targetModules: peftTargets(config, model),
-      modulesToSave: config.additional_target,
+      modulesToSave: [...config.additional_target, ...tablesBesideBias(config, model, newIds).map(shortName)],
       useRslora: config.use_rslora,
       fanInFanOut: targetNames(config, { model }).some(({ transposed }) => transposed),
       baseModel: config.base_model_name ?? baseModel(config),
@@ -371,7 +385,6 @@ function tokenSettings(
 ): { trainableTokens?: Record<string, readonly number[]> } {
   const { embedding, output } = chosenRows(config, model, newIds);
   const whole = new Set(savedModules(config, model, newIds));
-  const short = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
   const rows = (
     [
       [model.inputEmbedding, embedding],
@@ -379,7 +392,7 @@ function tokenSettings(
     ] as const
   ).filter(([module, ids]) => ids.length > 0 && !whole.has(module));
   if (rows.length === 0) return {};
-  return { trainableTokens: Object.fromEntries(rows.map(([module, ids]) => [short(module), ids])) };
+  return { trainableTokens: Object.fromEntries(rows.map(([module, ids]) => [shortName(module), ids])) };
 }
 
 async function saveFullModel(

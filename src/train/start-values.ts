@@ -29,7 +29,8 @@ async function newRows(
   seed: number,
 ): Promise<Float32Array> {
   const mean = await meanRow(entry, known, width);
-  const deviation = 1 / Math.sqrt(width);
+  // a bias has no rows: its new values are the mean itself, as transformers has it
+  const deviation = entry.shape.length === 1 ? 0 : 1 / Math.sqrt(width);
   const values = new Float32Array(ids.length * width);
   for (const [i, id] of ids.entries()) {
     const random = new RandomStream(hashKey(seed, 'new token row', entry.name, id));
@@ -52,7 +53,7 @@ export async function startValues(folder: ModelFolder, trainable: Trainable, see
       const source = entry(start.source);
       const stored = await readTensor(source);
       if (stored.length >= count) return stored;
-      const [rows, width] = shape as [number, number];
+      const [rows, width = 1] = shape as [number, number?];
       const known = source.shape[0]!;
       const values = new Float32Array(count);
       values.set(stored);

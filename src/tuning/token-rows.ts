@@ -1,7 +1,8 @@
 /**
  * Single rows of the embedding table that move (PEFT's trainable_token_indices), for added tokens: the rows are replaced
  * on the way in and, where the output layer is tied to the table, on the way out; rows of an output layer of its own
- * likewise. Rows beyond the stored ones, of tokens that were added, exist only here.
+ * likewise. Rows beyond the stored ones, of tokens that were added, exist only here; a bias of the output layer has the mean of its
+ * stored values for them, as transformers' `resize_token_embeddings` gives it whenever the adapter is loaded.
  */
 import * as g from '../graph/index.ts';
 import type { ParameterSource } from '../models/index.ts';
@@ -110,8 +111,19 @@ export function withTokenRows(
     return g.concat([result, g.matmul(x, pick(moved(rows), added, places.length), { transposeB: true })], 1);
   };
 
+  const addedCount = ids.filter((id) => id >= storedRows).length;
+  /** f32[V] -> f32[V + n] */
+  const withMeans = (values: g.Node): g.Node =>
+    g.concat([values, g.expand(g.reshape(g.reduceMean(values, [0]), [1]), [addedCount])], 0);
+  let grownBias: g.Node | undefined;
+
   return {
     ...base,
+    parameter: (name) => {
+      const values = base.parameter(name);
+      if (addedCount === 0 || name !== `${output.module}.bias`) return values;
+      return (grownBias ??= withMeans(values));
+    },
     embedding: (name, tokens) => {
       const rows = base.embedding(name, tokens);
       if (name !== table || ids.length === 0) return rows;
