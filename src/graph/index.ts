@@ -8,7 +8,18 @@ export { gatherEarly } from './gather-early.ts';
 export { joinThinProducts } from './join-products.ts';
 export { mergeAdapters, mergeGradients } from './merge-adapters.ts';
 export { formatNode, printGraph } from './print.ts';
-export { type Bindings, peakBytes, type Peaks, peaksOf, tensorBytes, weightBytes } from './memory.ts';
+export { Heap, type Tensor as HeapTensor } from './heap.ts';
+export {
+  type Bindings,
+  type MeasuredRun,
+  measureRun,
+  peakBytes,
+  runOn,
+  type Schedule,
+  scheduleOf,
+  tensorBytes,
+  weightBytes,
+} from './memory.ts';
 export {
   type BlockCodes,
   blockCodesSize,

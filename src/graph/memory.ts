@@ -5,6 +5,7 @@
 import { rowStretches } from './ops/index.ts';
 import { defaultBlockSizes, headsAtATime } from './attention-blocks.ts';
 import { bytesPerElement } from './dtype.ts';
+import { Heap, type Tensor } from './heap.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
 import { expandedRows, type QuantizedLayout, stackedWeights } from './quantized.ts';
 import type { Dim, Shape } from './shape.ts';
@@ -34,153 +35,242 @@ function countElements(shape: Shape, bindings: Bindings): number {
 
 /** Results that are the same memory as their input. */
 const aliases: ReadonlySet<OpName> = new Set(['reshape', 'cut']);
-/** Results that onnxruntime writes over an input that nobody needs any more (measured, NOTES.md). */
+/**
+ * Results that onnxruntime writes over an input that nobody needs any more, where it knows before the run that both are of one
+ * size: not behind a weight that is cast, whose shape the lowering hides from it (measured, NOTES.md).
+ */
 const inPlace: ReadonlySet<OpName> = new Set(['softmax', 'sigmoid', 'tanh']);
-/** Memory of temporaries inside a lowered operation, as a multiple of its result. */
-const temporaries: Partial<Record<OpName, number>> = { crossEntropyGradient: 1 };
+/** What a run of a graph does, without its sizes: the same for every batch. */
+export interface Schedule {
+  readonly steps: readonly ScheduledNode[];
+  readonly outputs: readonly Node[];
+}
 
-/** Most bytes that are alive at once: of all tensors, and of those below a size and from it on, each at its own time. */
-export interface Peaks {
-  readonly all: number;
-  readonly small: number;
-  readonly large: number;
+interface ScheduledNode {
+  readonly node: Node;
+  /** Weights that it is the first to read. */
+  readonly weights: readonly Node[];
+  /** Results that nobody needs any more once it has run; its own where nobody reads it. */
+  readonly dying: readonly Node[];
+  /** Whether attention's gradient needs more of it than the result. */
+  readonly remembers: boolean;
+  /** Whether it may be written over an input. */
+  readonly inPlace: boolean;
+}
+
+/** Blocks that a node takes, in bytes. */
+interface NodeBlocks {
+  readonly node: Node;
+  /** Made one after the other, each freed when the next one stands, the last one when the result does. */
+  readonly chain: readonly number[];
+  /** They stand beside the chain and the result, and are freed with it. */
+  readonly beside: readonly number[];
+  /** The result, with what stays as long. */
+  readonly result: readonly number[];
+  /** Memory that the result is written over. */
+  readonly over: Node | undefined;
+  readonly dying: readonly Node[];
+  /** What is mapped of weights before it runs. */
+  readonly mapped: number;
+}
+
+/** A graph's run on a batch of a certain size. */
+export interface MeasuredRun {
+  readonly blocks: readonly NodeBlocks[];
+  /** Where the memory of the outputs stands, and their bytes. */
+  readonly outputs: readonly { readonly storage: Node; readonly bytes: number }[];
+}
+
+/** The order in which onnxruntime runs a graph, and what dies with each node. */
+export function scheduleOf(outputs: readonly Node[]): Schedule {
+  const order = executionOrder(outputs).filter((node) => !isLeaf(node) && !aliases.has(node.op));
+  const kept = new Set(outputs.map(storageOf));
+  const uses = new Map<Node, number>();
+  for (const node of order) for (const input of readStorage(node)) uses.set(input, (uses.get(input) ?? 0) + 1);
+  const differentiated = new Set(
+    order.flatMap(({ op, inputs }) => (op === 'causalAttentionGradient' ? inputs.slice(-2, -1) : [])),
+  );
+  const read = new Set<Node>();
+  const hidden = new Set<Node>();
+  for (const node of order) {
+    const [first] = node.inputs;
+    if ((node.op === 'cast' && first!.op === 'weight') || node.inputs.some((input) => hidden.has(storageOf(input)))) {
+      hidden.add(node);
+    }
+  }
+  const steps = order.map((node): ScheduledNode => {
+    const weights = [...new Set(node.inputs)].filter((input) => input.op === 'weight' && !read.has(input));
+    for (const weight of weights) read.add(weight);
+    const inputs = readStorage(node);
+    const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
+    for (const input of inputs) uses.set(input, uses.get(input)! - 1);
+    if (!uses.has(node) && !kept.has(node)) dying.push(node);
+    return {
+      node,
+      weights,
+      dying,
+      remembers: remembers(node, differentiated),
+      inPlace: inPlace.has(node.op) && !hidden.has(node),
+    };
+  });
+  return { steps, outputs };
+}
+
+/**
+ * The blocks of a run. @param mappedBytes what is mapped of a weight from its first use on.
+ * @throws Error where a dimension has no size.
+ */
+export function measureRun(
+  { steps, outputs }: Schedule,
+  bindings: Bindings,
+  mappedBytes: (weight: Node) => number = () => 0,
+): MeasuredRun {
+  const blocks = steps.map(({ node, weights, dying, remembers: more, inPlace: isInPlace }): NodeBlocks => {
+    const size = tensorBytes(node, bindings);
+    return {
+      node,
+      ...innerBlocks(node, size, bindings, mappedBytes),
+      result: more ? [size, ...rowBlocks(node, bindings)] : [size],
+      over: isInPlace ? dying.find((input) => tensorBytes(input, bindings) === size) : undefined,
+      dying,
+      mapped: weights.reduce((sum, weight) => sum + mappedBytes(weight), 0),
+    };
+  });
+  return {
+    blocks,
+    outputs: outputs.map((output) => ({ storage: storageOf(output), bytes: tensorBytes(output, bindings) })),
+  };
+}
+
+/**
+ * Runs a graph on a heap. Its results are copied on their way into JavaScript, which frees them when it has read them.
+ * @returns the copies, in the order of the outputs
+ */
+export function runOn(heap: Heap, { blocks, outputs }: MeasuredRun): Tensor[] {
+  const standing = new Map<Node, Tensor[]>();
+  for (const { node, chain, beside, result, over, dying, mapped } of blocks) {
+    if (mapped > 0) heap.map(mapped);
+    const inner = beside.map((bytes) => heap.take(bytes));
+    let last: Tensor | undefined;
+    for (const bytes of chain) {
+      const next = heap.take(bytes);
+      if (last) heap.give(last);
+      last = next;
+    }
+    standing.set(node, over ? standing.get(over)! : result.map((bytes) => heap.take(bytes)));
+    if (last) heap.give(last);
+    for (const block of inner) heap.give(block);
+    for (const input of dying) {
+      if (input !== over) for (const block of standing.get(input) ?? []) heap.give(block);
+      standing.delete(input);
+    }
+  }
+  const copies = outputs.map(({ bytes }) => heap.take(bytes));
+  for (const stood of new Set(outputs.map(({ storage }) => standing.get(storage)))) {
+    for (const block of stood ?? []) heap.give(block);
+  }
+  return copies;
 }
 
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
 export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {
-  return peaksOf(outputs, bindings, Infinity).all;
+  const heap = new Heap(Infinity);
+  for (const block of runOn(heap, measureRun(scheduleOf(outputs), bindings))) heap.give(block);
+  return heap.mostAlive;
 }
 
-/**
- * Peak bytes of small and of large tensors: those of at least `largeFrom` bytes.
- * @param mappedBytes what is mapped of a weight once it was used, until the graph has run: counted among the large.
- */
-export function peaksOf(
-  outputs: readonly Node[],
-  bindings: Bindings,
-  largeFrom: number,
-  mappedBytes: (weight: Node) => number = () => 0,
-): Peaks {
-  const order = executionOrder(outputs);
-  const storage = (node: Node): Node => (aliases.has(node.op) ? storage(node.inputs[0]!) : node);
-  const uses = new Map<Node, number>();
-  for (const node of order) {
-    if (aliases.has(node.op)) continue;
-    for (const input of new Set(readInputs(node).map(storage))) uses.set(input, (uses.get(input) ?? 0) + 1);
-  }
-  const kept = new Set(outputs.map(storage));
-  const differentiated = new Set(
-    order.flatMap(({ op, inputs }) => (op === 'causalAttentionGradient' ? inputs.slice(-2, -1) : [])),
-  );
-  const isLeaf = (node: Node): boolean => node.op === 'input' || node.op === 'weight' || node.op === 'constant';
-  const alive = { all: 0, small: 0, large: 0 };
-  const peaks = { all: 0, small: 0, large: 0 };
-  const kindOf = (size: number): 'small' | 'large' => (size < largeFrom ? 'small' : 'large');
-  const add = (size: number): void => {
-    alive.all += size;
-    alive[kindOf(Math.abs(size))] += size;
-  };
-  const sizes = new Map<Node, number>();
-  const mapped = new Set<Node>();
-  for (const node of order) {
-    if (isLeaf(node) || aliases.has(node.op)) continue;
-    for (const weight of node.inputs) {
-      if (weight.op !== 'weight' || mapped.has(weight)) continue;
-      mapped.add(weight);
-      const bytes = mappedBytes(weight);
-      alive.all += bytes;
-      alive.large += bytes;
-    }
-    const size =
-      tensorBytes(node, bindings) +
-      (remembers(node, differentiated) ? rowBytes(node, bindings) : 0) +
-      copiedBytes(node, largeFrom);
-    const inputs = [...new Set(readInputs(node).map(storage))];
-    const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
-    const reused = inPlace.has(node.op) ? dying.find((input) => sizes.get(input) === size) : undefined;
-    const extra = (temporaries[node.op] ?? 0) * size + innerBytes(node, size, bindings);
-    // attention computes in many small steps
-    const extraKind = node.op.startsWith('causalAttention') ? 'small' : kindOf(extra);
-    sizes.set(node, size);
-    if (!reused) add(size);
-    peaks.all = Math.max(peaks.all, alive.all + extra);
-    for (const kind of ['small', 'large'] as const) {
-      peaks[kind] = Math.max(peaks[kind], alive[kind] + (kind === extraKind ? extra : 0));
-    }
-    for (const input of inputs) {
-      uses.set(input, uses.get(input)! - 1);
-      if (dying.includes(input) && input !== reused) add(-(sizes.get(input) ?? 0));
-    }
-    if (!uses.has(node) && !kept.has(node)) add(-size);
-  }
-  return peaks;
+function isLeaf({ op }: Node): boolean {
+  return op === 'input' || op === 'weight' || op === 'constant';
 }
 
-/**
- * A weight that is cast is copied first, by the reshape that keeps the session from casting it when it is made. The copy of a large
- * table was measured to stay as long as what is cast from it (NOTES.md).
- */
-function copiedBytes({ op, inputs }: Node, largeFrom: number): number {
-  const weight = inputs[0];
-  if (op !== 'cast' || weight?.op !== 'weight') return 0;
-  const bytes = tensorBytes(weight, {});
-  return bytes < largeFrom ? 0 : bytes;
+/** The node whose memory a node's result is. */
+function storageOf(node: Node): Node {
+  return aliases.has(node.op) ? storageOf(node.inputs[0]!) : node;
 }
 
-/** What a node reads when its turn comes: the logits of a cross-entropy are read before the softmax is written over them. */
+function readStorage(node: Node): Node[] {
+  return [...new Set(readInputs(node).map(storageOf))];
+}
+
+/** What a node reads when its turn comes: the logits of a cross-entropy are read before the softmax may be written over them. */
 function readInputs({ op, inputs }: Node): readonly Node[] {
   return op === 'crossEntropy' ? inputs.slice(1) : inputs;
 }
 
-/** What an operation of many steps needs beside its result of `size` bytes. */
-function innerBytes(node: Node, size: number, bindings: Bindings): number {
-  if (node.op === 'groupedMatmul') return groupedBytes(node as Node<'groupedMatmul'>, size, bindings);
-  // the merged weight
-  if (node.op === 'adaptedMatmul') return tensorBytes(node.inputs[1]!, bindings);
-  if (node.op === 'causalAttention') return attentionBytes(node as Node<'causalAttention'>, bindings);
-  if (node.op === 'causalAttentionGradient') {
-    return attentionGradientBytes(node as Node<'causalAttentionGradient'>, bindings);
+/** What an operation of many steps takes before its result and beside it. */
+type Inner = Pick<NodeBlocks, 'chain' | 'beside'>;
+
+function innerBlocks(node: Node, size: number, bindings: Bindings, mappedBytes: (weight: Node) => number): Inner {
+  switch (node.op) {
+    case 'cast': {
+      // what was read is copied before it is cast, what is mapped is not (see the lowering of casts)
+      const weight = node.inputs[0]!;
+      return {
+        chain: weight.op === 'weight' && mappedBytes(weight) === 0 ? [tensorBytes(weight, {})] : [],
+        beside: [],
+      };
+    }
+    case 'groupedMatmul':
+      return groupedBlocks(node as Node<'groupedMatmul'>, size, bindings);
+    case 'adaptedMatmul':
+      // the merged weight
+      return { chain: [tensorBytes(node.inputs[1]!, bindings)], beside: [] };
+    case 'causalAttention':
+      return { chain: [], beside: attentionBlocks(node as Node<'causalAttention'>, size, bindings) };
+    case 'causalAttentionGradient':
+      return { chain: [], beside: attentionGradientBlocks(node as Node<'causalAttentionGradient'>, bindings) };
+    case 'integerMatmul':
+      return integerBlocks(node as Node<'integerMatmul'>, size, bindings);
+    case 'quantizedMatmul':
+      return expansionBlocks((node as Node<'quantizedMatmul'>).attributes.layout, size);
+    default:
+      return { chain: [], beside: [] };
   }
-  if (node.op === 'integerMatmul') return integerBytes(node as Node<'integerMatmul'>, size, bindings);
-  if (node.op !== 'quantizedMatmul') return 0;
-  return layoutBytes((node as Node<'quantizedMatmul'>).attributes.layout, size);
 }
 
 /**
  * The rows split into groups, which stand as long as the rows themselves; the products of the groups before they stand
  * together; and one weight in f32 where it is stored otherwise, of codes as many as are expanded together.
  */
-function groupedBytes(node: Node<'groupedMatmul'>, size: number, bindings: Bindings): number {
+function groupedBlocks(node: Node<'groupedMatmul'>, size: number, bindings: Bindings): Inner {
   const { layout, groups } = node.attributes;
   const rows = tensorBytes(node.inputs[0]!, bindings);
-  const stacked = layout ? stackedWeights(layout, groups) : 1;
-  if (layout && stacked > 1) return rows + size + stacked * layout.shape[0] * layout.shape[1] * 9.5;
-  if (layout) return rows + size + layoutBytes(layout, size / groups);
+  const parts = [...evenly(rows, groups), ...evenly(size, groups)];
+  if (layout) {
+    const stacked = stackedWeights(layout, groups);
+    const { chain, beside } =
+      stacked > 1 ? expansionBlocks(layout, 0, stacked) : expansionBlocks(layout, size / groups);
+    return { chain, beside: [...parts, ...beside] };
+  }
   const weight = node.inputs[2]!;
-  return rows + size + (weight.dtype === 'float32' ? 0 : countElements(weight.shape, {}) * 4);
+  return { chain: weight.dtype === 'float32' ? [] : [countElements(weight.shape, {}) * 4], beside: parts };
 }
 
-function layoutBytes(layout: QuantizedLayout, size: number): number {
+function evenly(bytes: number, count: number): number[] {
+  return Array.from({ length: count }, () => bytes / count);
+}
+
+/** Codes cut out, as indices, looked up, scaled; partial results stand beside the whole. */
+function expansionBlocks(layout: QuantizedLayout, size: number, stacked = 1): Inner {
   const chunks = expandedRows(layout);
-  const values = Math.max(...chunks.map(([begin, end]) => end - begin)) * layout.shape[1];
-  // f32 twice (looked up, then scaled) and the codes as indices; partial results stand beside the whole
-  const expanded = values * (layout.dtype === 'int8' ? 5 : 9.5);
-  return expanded + (chunks.length > 1 ? size : 0);
+  const values = Math.max(...chunks.map(([begin, end]) => end - begin)) * layout.shape[1] * stacked;
+  const chain = layout.dtype === 'int8' ? [values, values * 4] : [values / 2, values, values * 4, values * 4];
+  return { chain, beside: chunks.length > 1 ? evenly(size, chunks.length) : [] };
 }
 
 /**
  * What a product in integers needs beside its result of `size` bytes: x scaled for the weight's rows where it is a gradient, what
  * the first byte leaves where there are two, the bytes, the products of each before the rows' scales, a weight that is turned round.
  */
-function integerBytes({ attributes, inputs }: Node<'integerMatmul'>, size: number, bindings: Bindings): number {
+function integerBlocks({ attributes, inputs }: Node<'integerMatmul'>, size: number, bindings: Bindings): Inner {
   const { layout, transposeB } = attributes;
   const { terms, gradient, bothWays } = layout.integer;
   const count = transposeB ? terms : gradient === 2 ? 2 : 1;
   const x = tensorBytes(inputs[0]!, bindings);
-  const bytes = (x / 4) * count;
-  const turned = transposeB && !bothWays ? layout.shape[0] * layout.shape[1] : 0;
-  const rounding = (transposeB ? 0 : x) + (count === 2 ? 2 * x : 0);
-  return bytes + Math.max(rounding - size, size * count + turned);
+  const bytes = evenly((x / 4) * count, count);
+  const turned = transposeB && !bothWays ? [layout.shape[0] * layout.shape[1]] : [];
+  const rounding = [...(transposeB ? [] : [x]), ...(count === 2 ? [x, x] : [])];
+  return { chain: rounding, beside: [...bytes, ...evenly(size * count, count), ...turned] };
 }
 
 /** Nodes in the order in which they run. */
@@ -198,15 +288,20 @@ function executionOrder(outputs: readonly Node[]): Node[] {
 }
 
 /** Attention in rows whose gradient is computed in the same program leaves it what both need. */
-function remembers(node: Node, differentiated: ReadonlySet<Node>): node is Node<'causalAttention'> {
+function remembers(node: Node, differentiated: ReadonlySet<Node>): boolean {
   const isInRows = node.op === 'causalAttention' && (node as Node<'causalAttention'>).attributes.form === 'rows';
   return isInRows && differentiated.has(node);
 }
 
 /** Queries, keys and values in rows, and the probabilities of the stretches. */
-function rowBytes({ inputs }: Node<'causalAttention'>, bindings: Bindings): number {
+function rowBlocks({ inputs }: Node, bindings: Bindings): number[] {
   const heads = inputs[0]!.shape[1] as number;
-  return inputs.slice(0, 3).reduce((sum, input) => sum + tensorBytes(input, bindings), rowScores(heads, bindings));
+  const scores = rowScores(heads, bindings);
+  const parts = rowStretches * (rowStretches + 1);
+  return [
+    ...inputs.slice(0, 3).map((input) => tensorBytes(input, bindings)),
+    ...Array.from({ length: rowStretches }, (_, i) => (scores * 2 * (i + 1)) / parts),
+  ];
 }
 
 /** The part of a square that the stretches compute. */
@@ -233,27 +328,34 @@ function attentionBlockBytes(
   };
 }
 
-/** Keys and values turned round, the blocks' results before they are joined, and one pass: scores before and after the mask. */
-function attentionBytes(node: Node<'causalAttention'>, bindings: Bindings): number {
-  if (node.attributes.form === 'rows') return rowBytes(node, bindings) / 2;
+/** Keys and values turned round, and one pass: scores before and after the mask; or the blocks' results before they are joined. */
+function attentionBlocks(node: Node<'causalAttention'>, size: number, bindings: Bindings): number[] {
+  if (node.attributes.form === 'rows') return rowBlocks(node, bindings).map((bytes) => bytes / 2);
   const { scores, keys } = attentionBlockBytes(node, bindings);
-  const turned = 2 * tensorBytes(node.inputs[1]!, bindings);
-  return Math.max(turned + 2 * scores + 2 * keys, tensorBytes(node, bindings));
+  const key = tensorBytes(node.inputs[1]!, bindings);
+  const pass = [key, key, scores, scores, keys, keys];
+  return sumOf(pass) > size ? pass : [size];
 }
 
 /**
  * The three gradients are computed by the loop of the first, and wait as lists for their turn. Of keys and values: both turned
  * round and once more with a column of ones; of a block: the gradients of its keys, what was carried, and their sum.
  */
-function attentionGradientBytes(node: Node<'causalAttentionGradient'>, bindings: Bindings): number {
+function attentionGradientBlocks(node: Node<'causalAttentionGradient'>, bindings: Bindings): number[] {
   const key = tensorBytes(node.inputs[1]!, bindings);
-  if (node.attributes.of !== 'q') return key;
+  if (node.attributes.of !== 'q') return [key];
+  const own = tensorBytes(node, bindings);
   if (node.attributes.form === 'rows') {
     // the largest stretch's scores twice, dy with its sums in both layouts
     const scores = (2 * rowScores(node.inputs[0]!.shape[1] as number, bindings)) / rowStretches;
-    return 2 * scores + 3 * tensorBytes(node, bindings) + 2 * key;
+    return [scores, scores, own, own, own, key, key];
   }
   const { scores, keys, allKeys } = attentionBlockBytes(node, bindings);
-  const inLoop = 3 * key + 4 * scores + 4 * keys + 5 * allKeys;
-  return 2 * key + Math.max(inLoop, tensorBytes(node, bindings));
+  const times = (count: number, bytes: number): number[] => Array.from({ length: count }, () => bytes);
+  const inLoop = [...times(3, key), ...times(4, scores), ...times(4, keys), ...times(5, allKeys)];
+  return [key, key, ...(sumOf(inLoop) > own ? inLoop : [own])];
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
