@@ -83,10 +83,17 @@ describe('asking', () => {
   test('a hundred questions at once keep to the number that may be under way', async () => {
     const server = await serve(() => ({ text: 'x', delayMs: 2 }));
     const endpoint = open(server, { concurrency: 5 });
-    await Promise.all(Array.from({ length: 100 }, async (_, i) => endpoint.ask(question(`q${i}`))));
+    const warnings: Error[] = [];
+    const note = (warning: Error): number => warnings.push(warning);
+    process.on('warning', note);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 100 }, async (_, i) => endpoint.ask(question(`q${i}`), signal)));
+    process.off('warning', note);
     expect(server.requests).toHaveLength(100);
     expect(server.mostAtOnce).toBeGreaterThan(1);
     expect(server.mostAtOnce).toBeLessThanOrEqual(5);
+    // all of them wait on one signal, which is no leak
+    expect(warnings).toEqual([]);
     expect(endpoint.spending).toMatchObject({ asked: 100, tries: 100, completionTokens: 100 });
   });
 

@@ -3,6 +3,7 @@
  * slowed down where the server asks for it, and never asked twice what the journal holds. The key goes into one header and
  * nowhere else.
  */
+import { setMaxListeners } from 'node:events';
 import { BackendError, ConfigError } from '../errors.ts';
 import { errorCode, parseChatAnswer } from './answer.ts';
 import { type ChatAnswer, type ChatRequest, messagesKey, requestKey } from './chat.ts';
@@ -154,6 +155,8 @@ class ChatEndpoint implements Endpoint {
   }
 
   async ask(request: ChatRequest, signal?: AbortSignal): Promise<KeyedAnswer> {
+    // as many requests as the caller likes wait on one signal: Node's warning of a leak would be wrong
+    if (signal !== undefined) setMaxListeners(0, signal);
     const key = requestKey(this.options.scope, request);
     const remembered = this.options.journal?.get(key);
     if (remembered !== undefined) {
