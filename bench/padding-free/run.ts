@@ -88,10 +88,8 @@ const sample = {
   usefulTokens: useful,
   paddedTokens: padded,
 };
-const size = [
-  ...['--rows', String(batchSize), '--longest', String(longest)],
-  ...['--mean-tokens', String(useful / batches.length)],
-];
+const meanTokens = String(useful / batches.length);
+const size = ['--rows', String(batchSize), '--longest', String(longest), '--mean-tokens', meanTokens];
 const comparisons: Comparison[] = [];
 for (const variant of options.variants.split(',') as PeerVariant[]) {
   for (const [name, ourBatches] of [['', batches] as const, [' grouped by length', grouped] as const]) {

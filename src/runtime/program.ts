@@ -29,6 +29,11 @@ export interface CompileOptions {
   readonly prepack?: boolean;
   /** Expands f16 and bf16 weights to f32 once, in memory: for many short runs. Else at each use, for few long ones. */
   readonly expandWeights?: boolean;
+  /**
+   * Whether threads wait for the next run at full speed. On pays where runs follow one another at once; where programs take
+   * turns, the threads of one then stand in the way of the next.
+   */
+  readonly spinsBetweenRuns?: boolean;
   /** Keeps freed memory for the next run. Off only pays where the allocator does not give pages back. */
   readonly arena?: boolean;
 }
@@ -132,6 +137,7 @@ function sessionOptions(options: CompileOptions): InferenceSession.SessionOption
     extra: {
       session: {
         disable_prepacking: options.prepack ? '0' : '1',
+        force_spinning_stop: (options.spinsBetweenRuns ?? true) ? '0' : '1',
         // every weight lies below the root, so that files anywhere on the machine can be mapped
         model_external_initializers_file_folder_path: filesystemRoot,
       },

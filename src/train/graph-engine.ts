@@ -50,7 +50,8 @@ export async function createGraphEngine(
   const gradientByOutput = new Map(parameters.map(({ name, gradient }) => [gradientOutput(name), gradient]));
   const sites = new Map(method.dropoutSites.map((site) => [site.input, site]));
 
-  const planOptions = { ...options, ...lossForm(model, options.device, options.longest, options.meanTokens) };
+  const form = lossForm(model, options.device, options.longest, options.meanTokens);
+  const planOptions = { ...options, ...form, spinsBetweenRuns: false };
   const plan: StepPlan =
     options.plan.kind === 'whole'
       ? wholePlan(model, method, locate, planOptions)

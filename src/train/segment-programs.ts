@@ -25,6 +25,8 @@ export interface SegmentGraph {
   readonly outputs: Outputs;
   readonly numbered: NumberedGraph;
   readonly shareable: boolean;
+  /** Bytes of the weights that it reads, where it is shareable. */
+  readonly readBytes: number;
   /** What it must be given. */
   readonly inputs: readonly g.Node<'input'>[];
   readonly names: readonly string[];
@@ -55,7 +57,8 @@ export class SegmentPrograms {
   }
 
   /**
-   * Prepares a graph. Call it for all graphs before the first run: what is alone is not kept.
+   * Prepares a graph. Call it for all graphs before the first run: what is alone is not kept, unless it finds room for its
+   * weights where those of others are read.
    * @param isKept keeps its program nevertheless: a large one, whose making takes as long as a layer.
    */
   prepare(outputs: Outputs, isKept = false): SegmentGraph {
@@ -64,11 +67,13 @@ export class SegmentPrograms {
     const { signature } = numbered;
     const equal = (this.signatures.get(signature) ?? 0) + 1;
     this.signatures.set(signature, equal);
-    if (shareable && equal > 1) this.mostRead = Math.max(this.mostRead, readBytes(Object.values(outputs)));
+    const bytes = shareable ? readBytes(Object.values(outputs)) : 0;
+    if (shareable && equal > 1) this.mostRead = Math.max(this.mostRead, bytes);
     const inputs = inputsOf(outputs);
     return {
       numbered,
       shareable,
+      readBytes: bytes,
       inputs,
       names: inputs.map((node) => node.attributes.name),
       lowered: undefined,
@@ -80,7 +85,7 @@ export class SegmentPrograms {
   /** Makes the graph's program, or takes the one that it shares. */
   async open(graph: SegmentGraph): Promise<OpenSegment> {
     const { signature } = graph.numbered;
-    if (graph.shareable && this.signatures.get(signature)! > 1) {
+    if (graph.shareable && (this.signatures.get(signature)! > 1 || graph.readBytes <= this.mostRead)) {
       let program = this.shared.get(signature);
       if (!program) {
         program = SharedProgram.create(graph.numbered, this.locate, this.options);
