@@ -260,7 +260,12 @@ export function planMemory(config: FettleConfig, setup: TuningSetup, batch: Batc
 }
 
 /** What the search for rows and batches that fit goes by. @param trainedShare part of the tokens that is trained. */
-export function fitSettings(config: FettleConfig, setup: TuningSetup, trainedShare: number): FitSettings {
+export function fitSettings(
+  config: FettleConfig,
+  setup: TuningSetup,
+  trainedShare: number,
+  batch: BatchSize,
+): FitSettings {
   return {
     model: setup.folder.model,
     method: setup.method,
@@ -268,6 +273,7 @@ export function fitSettings(config: FettleConfig, setup: TuningSetup, trainedSha
     limit: memoryLimit(config),
     wanted: config.gradient_checkpointing,
     trainedShare,
+    batch,
   };
 }
 
@@ -295,7 +301,8 @@ export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: Bat
     });
   }
   if (memory.peak > limit) {
-    const settings = fitSettings(config, setup, batch.labelled / Math.max(1, batch.tokens));
+    const settings = fitSettings(config, setup, batch.labelled / Math.max(1, batch.tokens), batch);
+    const [samples, length] = batch.packs ? [batch.packs.count, config.cutoff_len] : [batch.rows, batch.longest];
     throw new ConfigError('memory-too-small', {
       needed: memory.peak,
       limit,
@@ -305,8 +312,8 @@ export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: Bat
       segmentsFit:
         config.gradient_checkpointing === false &&
         planMemory({ ...config, gradient_checkpointing: true }, setup, batch).peak <= limit,
-      largestBatch: largestBatchThatFits(settings, batch.longest, batch.rows),
-      longestThatFits: longestThatFits(settings, batch.rows, batch.longest),
+      largestBatch: largestBatchThatFits(settings, length, samples),
+      longestThatFits: longestThatFits(settings, samples, length),
       smallest: smallestMemory(config, setup),
     });
   }

@@ -18,6 +18,8 @@ export interface BatchSize {
   readonly evaluation?: BatchSize | undefined;
   /** Tokens of a micro-batch of the run, in the mean; left out: all are as large. */
   readonly meanTokens?: number;
+  /** Where samples hold several rows each: how many samples these are, and the rows of the one that has most. */
+  readonly packs?: { readonly count: number; readonly mostRows: number };
 }
 
 /** Bytes by what they are for. `peak` is the expected VmHWM of the trainer. */
@@ -64,8 +66,8 @@ export function memoryOf(
   );
   const { evaluation } = batch;
   if (graphs.kind === 'whole') {
-    const packed = playWhole(heap, graphs, bindingsOf(model, batch), masks);
-    if (evaluation) g.runOn(heap, sizedProgram(graphs.loss(), bindingsOf(model, evaluation), packed === 0).run);
+    const mapsWeights = playWhole(heap, graphs, bindingsOf(model, batch), masks);
+    if (evaluation) g.runOn(heap, sizedProgram(graphs.loss(), bindingsOf(model, evaluation), mapsWeights).run);
   } else if (form.kind === 'segmented') {
     const stepOf = (size: BatchSize, how: typeof form, ownMasks: number): PlannedStep =>
       new PlannedStep(heap, graphs, {
@@ -93,41 +95,44 @@ export function memoryOf(
 
 /**
  * Whole steps; the program stays, with its weights.
- * @returns bytes of weights that it holds in the layout of its kernels, and not as they are stored
+ * @returns whether weights are mapped as they are stored; else it holds them in the layout of its kernels
  */
-function playWhole(heap: g.Heap, { step }: WholeGraphs, bindings: g.Bindings, masks: number): number {
-  const packed = packedWeights(step, bindings);
-  let sum = 0;
-  for (const bytes of packed) {
-    heap.take(bytes);
-    sum += bytes;
-  }
-  const { run, mapped } = sizedProgram(step, bindings, sum === 0);
+function playWhole(heap: g.Heap, { step }: WholeGraphs, bindings: g.Bindings, masks: number): boolean {
+  const mapsWeights = !packWeights(heap, step, bindings);
+  const { run, mapped } = sizedProgram(step, bindings, mapsWeights);
   for (let i = 0; i < plannedSteps; i++) {
     if (i > 0) heap.map(-mapped);
     const own = masks > 0 ? heap.take(masks) : undefined;
     for (const block of g.runOn(heap, run)) heap.give(block);
     if (own) heap.give(own);
   }
-  return sum;
+  return mapsWeights;
 }
 
 /**
- * A whole step in integers packs its weights when it is made, and what is looked up in one stays mapped beside it.
+ * A whole step in integers packs its weights when it is made, once for each product that reads them; a table that is looked up
+ * too stays mapped beside that, and was read as a whole.
+ * @returns whether it does
  */
-function packedWeights(outputs: Outputs, bindings: g.Bindings): number[] {
+function packWeights(heap: g.Heap, outputs: Outputs, bindings: g.Bindings): boolean {
   const nodes = g.reachableNodes(Object.values(outputs));
-  if (!nodes.some(({ op }) => op === 'integerMatmul')) return [];
-  const packed = [...touchedWeights(outputs, bindings).values()];
-  const seen = new Set<g.Node>();
-  for (const { op, inputs } of nodes) {
-    const table = op === 'matmul' ? inputs[1]! : undefined;
-    const weight = table?.op === 'cast' ? table.inputs[0]! : table;
-    if (weight?.op !== 'weight' || weight.dtype !== 'float32') continue;
-    if (seen.has(weight)) packed.push(g.tensorBytes(weight, {}));
-    seen.add(weight);
+  if (!nodes.some(({ op }) => op === 'integerMatmul')) return false;
+  const touched = touchedWeights(outputs, bindings);
+  const stored = new Map<string, { bytes: number; copies: number; lookedUp: number }>();
+  for (const [weight, using] of g.usersOf(nodes)) {
+    if (weight.op !== 'weight') continue;
+    const { name } = (weight as g.Node<'weight'>).attributes;
+    const own = stored.get(name) ?? { bytes: g.tensorBytes(weight, {}), copies: 0, lookedUp: 0 };
+    const products = using.filter(({ op }) => op !== 'gather').length;
+    own.copies += products;
+    if (products < using.length) own.lookedUp += touched.get(weight)!;
+    stored.set(name, own);
   }
-  return packed;
+  for (const { bytes, copies, lookedUp } of stored.values()) {
+    for (let i = 0; i < copies; i++) heap.take(bytes);
+    if (lookedUp > 0) heap.map(copies > 0 ? bytes : lookedUp);
+  }
+  return true;
 }
 
 function bindingsOf(model: Model, batch: BatchSize): g.Bindings {

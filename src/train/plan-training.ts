@@ -106,7 +106,7 @@ export async function planTraining(asked: FettleConfig, options: PlanOptions = {
   const { config, setup, size, trainedShare, batch } = await readInputs(asked, options);
   const memory: MemoryPlan = planMemory(config, setup, size);
   const limit = memoryLimit(config);
-  const settings = fitSettings(config, setup, trainedShare);
+  const settings = fitSettings(config, setup, trainedShare, size);
   const rows = config.per_device_train_batch_size;
   const timed = options.timed === true && batch !== undefined && memory.peak <= limit;
   return {

@@ -97,7 +97,15 @@ export function largestBatch(train: SampleSet, batchSize: number): BatchSize {
       .reduce((sum, count) => sum + count, 0);
   const tokens = train.lengths.reduce((sum, length) => sum + length, 0);
   const meanTokens = Math.round((tokens / Math.max(1, train.size)) * Math.min(batchSize, train.size));
-  return { rows: most(rows), longest, tokens: most(train.lengths), labelled: most(labelled), meanTokens };
+  const mostRows = rows.reduce((highest, count) => Math.max(highest, count), 0);
+  return {
+    rows: most(rows),
+    longest,
+    tokens: most(train.lengths),
+    labelled: most(labelled),
+    meanTokens,
+    ...(mostRows > 1 ? { packs: { count: Math.min(batchSize, train.size), mostRows } } : {}),
+  };
 }
 
 /** An evaluation takes at least so many tokens at a time where it has them: fewer would not fill the products. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { configFromOptions, type FettleOptions } from '../config/index.ts';
 import { writeTinyModel } from '../testing/index.ts';
 import { fittingPlan, planMemory, prepareTuning, type TuningSetup } from './create-engine.ts';
+import type { BatchSize } from './memory-plan.ts';
 import { describeForm } from './plan-form.ts';
 import { fullBatch } from './what-fits.ts';
 
@@ -70,4 +71,30 @@ it('refuses with settings that fit, and no larger ones', () => {
   expect(() => fittingPlan(configOf({ memoryLimit: limit, ...whole }), setup, fullBatch(8, 1024, 1))).toThrow(
     'gradient_checkpointing: true',
   );
+});
+
+it('counts what is packed in packs: the settings that it names fit', () => {
+  const packed = (samples: number, length: number, mostRows = 44) => {
+    const rows = Math.ceil((330 * samples * length) / (8 * 2048));
+    const tokens = samples * length;
+    return { rows, longest: 70, tokens, labelled: tokens / 2, packs: { count: samples, mostRows } };
+  };
+  const limit = 240_000_000;
+  const config = configOf({ memoryLimit: limit, packing: true, cutoffLen: 2048, perDeviceTrainBatchSize: 8 });
+  const peakOf = (batch: BatchSize) => planMemory(config, setup, batch).peak;
+  const batch = packed(8, 2048);
+  expect(peakOf(batch)).toBeGreaterThan(limit);
+  let fields: Record<string, number> = {};
+  try {
+    fittingPlan(config, setup, batch);
+  } catch (error) {
+    fields = (error as { fields: typeof fields }).fields;
+  }
+  const { longestThatFits: longest, largestBatch: most } = fields as Record<'longestThatFits' | 'largestBatch', number>;
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThan(8);
+  expect(peakOf(packed(most, 2048))).toBeLessThanOrEqual(limit);
+  expect(longest).toBeLessThan(2048);
+  expect(peakOf(packed(8, longest))).toBeLessThanOrEqual(limit);
+  expect(peakOf(packed(8, longest + 1))).toBeGreaterThan(limit);
 });

@@ -18,6 +18,8 @@ export interface FitSettings {
   readonly wanted: boolean | undefined;
   /** Part of the tokens that is trained, 0 to 1. */
   readonly trainedShare: number;
+  /** The largest micro-batch of the data: where its samples hold several rows, larger and smaller ones are taken to be like it. */
+  readonly batch?: BatchSize | undefined;
 }
 
 /** The largest whole number from 1 to `limit` for which `fits` holds, 0 where it does not hold for 1. */
@@ -43,18 +45,29 @@ export function fullBatch(rows: number, longest: number, trainedShare: number): 
   return { rows, longest, tokens, labelled: Math.ceil(tokens * trainedShare) };
 }
 
-function fits(settings: FitSettings, rows: number, longest: number): boolean {
-  const { model, method, optimizerBytesPerValue, limit, wanted, trainedShare } = settings;
-  const batch = fullBatch(rows, longest, trainedShare);
+/** Sizes of so many samples of `length` tokens: each one row, or packed as those of the data are. */
+function batchOf({ trainedShare, batch }: FitSettings, samples: number, length: number): BatchSize {
+  const full = fullBatch(samples, length, trainedShare);
+  if (!batch?.packs) return full;
+  const { count, mostRows } = batch.packs;
+  // fewer packs than `batch` may be those that hold most rows; more cannot hold more each than these
+  const rows = samples < count ? Math.min(batch.rows, samples * mostRows) : (batch.rows * samples) / count;
+  const filled = length / (batch.tokens / count);
+  return { ...full, rows: Math.max(samples, Math.ceil(rows * filled)), longest: Math.min(length, batch.longest) };
+}
+
+function fits(settings: FitSettings, samples: number, length: number): boolean {
+  const { model, method, optimizerBytesPerValue, limit, wanted } = settings;
+  const batch = batchOf(settings, samples, length);
   return choosePlan(model, method, batch, optimizerBytesPerValue, limit, wanted).peak <= limit;
 }
 
-/** The longest cutoff_len, up to `most`, that fits with `rows` rows that long; 0 where none does. */
-export function longestThatFits(settings: FitSettings, rows: number, most: number): number {
-  return largestThat((longest) => fits(settings, rows, longest), most);
+/** The longest cutoff_len, up to `most`, that fits with `samples` samples that long; 0 where none does. */
+export function longestThatFits(settings: FitSettings, samples: number, most: number): number {
+  return largestThat((length) => fits(settings, samples, length), most);
 }
 
-/** The largest batch of rows of `longest` tokens that fits; 0 where none does. */
-export function largestBatchThatFits(settings: FitSettings, longest: number, most = maxBatch): number {
-  return largestThat((rows) => fits(settings, rows, longest), most);
+/** The largest batch of samples of `length` tokens that fits; 0 where none does. */
+export function largestBatchThatFits(settings: FitSettings, length: number, most = maxBatch): number {
+  return largestThat((samples) => fits(settings, samples, length), most);
 }
