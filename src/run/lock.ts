@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RunError } from '../errors.ts';
 import { runPaths } from './layout.ts';
@@ -68,7 +69,8 @@ export async function runLockHolder(folder: string): Promise<ProcessIdentity | u
  */
 export async function acquireRunLock(folder: string, owner?: ProcessIdentity): Promise<RunLock> {
   const path = runPaths(folder).lock;
-  const madeFolder = (await mkdir(folder, { recursive: true })) !== undefined;
+  // the uppermost folder that was missing, if any
+  const made = await mkdir(folder, { recursive: true });
   const holder: Holder = { ...processIdentity(), owner: owner ?? null };
   const giveUp = Date.now() + orphanGraceMs;
   while (!(await take(folder, path, holder))) {
@@ -83,9 +85,19 @@ export async function acquireRunLock(folder: string, owner?: ProcessIdentity): P
   return {
     async release() {
       await rm(path, { force: true });
-      if (madeFolder) await rmdir(folder).catch(() => undefined);
+      if (made !== undefined) await removeEmpty(resolve(folder), resolve(made));
     },
   };
+}
+
+/** Removes a folder and those above it, up to `last`, as far as they are empty. */
+async function removeEmpty(folder: string, last: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch {
+    return;
+  }
+  if (folder !== last && folder.startsWith(last)) await removeEmpty(dirname(folder), last);
 }
 
 /**

@@ -62,6 +62,19 @@ describe('the lock of a run folder', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
+  test('takes with it the empty folders that it made above its own, and no others', async () => {
+    const above = newFolder();
+    const [first, second] = await Promise.all(['a', 'b'].map((name) => acquireRunLock(join(above, 'saves', name))));
+    await first!.release();
+    expect(existsSync(join(above, 'saves', 'b'))).toBe(true);
+    await second!.release();
+    const other = await acquireRunLock(join(above, 'deep', 'c'));
+    writeFileSync(join(above, 'kept'), '');
+    await other.release();
+    expect(readdirSync(above)).toContain('kept');
+    expect(existsSync(join(above, 'deep'))).toBe(false);
+  });
+
   test.each([
     ['a dead process', () => ({ ...processIdentity(), pid: deadPid() })],
     ['a process whose number was given away again', () => ({ ...processIdentity(), started: 'long ago' })],
