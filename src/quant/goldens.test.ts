@@ -122,3 +122,19 @@ it('stretches of whole blocks give the same as the whole', () => {
   expect([...first.codes, ...rest.codes]).toEqual([...whole.codes]);
   expect([...first.absmax, ...rest.absmax]).toEqual([...whole.absmax]);
 });
+
+// Recorded from bitsandbytes 0.50.2: values so close to a bound that a reciprocal and a division fall on different sides of it.
+it.each([
+  [1.0477672815322876, 0.9026289582252502, 14, 15],
+  [0.7113376259803772, 0.20772038400173187, 10, 11],
+  [1.2091126441955566, 0.14540214836597443, 9, 8],
+  [1.2300519943237305, 0.7906613945960999, 14, 13],
+])(
+  'of scale %f, %f is divided in a short last block and multiplied in a whole one',
+  (scale, value, divided, multiplied) => {
+    const whole = new Float32Array(64);
+    whole.set([scale, value]);
+    expect(quantizeFourBit(Float32Array.of(scale, value), 'nf4').codes[0]! & 15).toBe(divided);
+    expect(quantizeFourBit(whole, 'nf4').codes[0]! & 15).toBe(multiplied);
+  },
+);
