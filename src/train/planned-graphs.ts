@@ -103,18 +103,31 @@ function segmentGraphs(model: Model, method: TuningMethod, form: SegmentedForm, 
   });
   const chunks = form.headBytes === undefined ? undefined : headChunks(model, method, form.headBytes);
   const head = chunks ? chunks.stretches[0]! : segmentOf(bodies.at(-1)!, true, method);
-  const shareable = [...equal.values()].flatMap(({ layer, count }) => (count > 1 ? programsOf(layer) : []));
-  if (chunks && chunks.stretches.length > 1) shareable.push(...bothWays(head));
-  const shared = new Set(shareable.filter((graph) => takesReadWeights(Object.values(graph))));
   const all = [...[...equal.values()].flatMap(({ layer }) => programsOf(layer)), ...bothWays(head)];
+  const several = [...equal.values()].flatMap(({ layer, count }) => (count > 1 ? programsOf(layer) : []));
+  if (chunks && chunks.stretches.length > 1) several.push(...bothWays(head));
+  const { shared, read } = sharedGraphs(several, all);
   return {
     kind: 'segmented',
     layers,
     head,
     shared,
-    read: Math.max(0, ...[...shared].map((graph) => readBytes(Object.values(graph)))),
+    read,
     nodeCount: Math.max(...all.map(nodeCountOf)),
   };
+}
+
+/** Which graphs are given their weights, as `SegmentPrograms` decides it: those of several layers, and others that find room where they are read. */
+function sharedGraphs(
+  several: readonly Outputs[],
+  all: readonly Outputs[],
+): { readonly shared: ReadonlySet<Outputs>; readonly read: number } {
+  const bytesOf = (graph: Outputs): number => readBytes(Object.values(graph));
+  const takesWeights = (graph: Outputs): boolean => takesReadWeights(Object.values(graph));
+  const equal = several.filter(takesWeights);
+  const read = Math.max(0, ...equal.map(bytesOf));
+  const others = all.filter((graph) => takesWeights(graph) && bytesOf(graph) <= read);
+  return { shared: new Set([...equal, ...others]), read };
 }
 
 function bothWays({ forward, backward }: { forward: Outputs; backward: Outputs | undefined }): Outputs[] {
