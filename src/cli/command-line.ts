@@ -69,7 +69,8 @@ export function computesHere(argv: readonly string[]): boolean {
 
 /** Whether these words only print, so that nothing is left to do where nobody reads it. */
 export function onlyPrints(argv: readonly string[]): boolean {
-  return entryOf(argv)?.onlyPrints ?? entryOf(argv) === undefined;
+  const entry = entryOf(argv);
+  return entry === undefined || entry.onlyPrints === true;
 }
 
 /** Runs one command line; resolves with the exit code. */
