@@ -278,8 +278,7 @@ function executionOrder(outputs: readonly Node[]): Node[] {
   const done = new Set<Node>();
   const order: Node[] = [];
   for (const output of [...outputs].sort((a, b) => a.id - b.id)) {
-    for (const node of reachableNodes([output])) {
-      if (done.has(node)) continue;
+    for (const node of reachableNodes([output], done)) {
       done.add(node);
       order.push(node);
     }

@@ -131,12 +131,15 @@ export function makeNode<O extends OpName>(
   return { id: nextId++, op, inputs, attributes, dtype, shape };
 }
 
-/** All nodes that `outputs` reach, inputs before users, otherwise in order of creation. */
-export function reachableNodes(outputs: readonly Node[]): Node[] {
+/**
+ * All nodes that `outputs` reach, inputs before users, otherwise in order of creation.
+ * @param known nodes that are left out, with all that they reach.
+ */
+export function reachableNodes(outputs: readonly Node[], known?: ReadonlySet<Node>): Node[] {
   const seen = new Set<Node>();
   const stack = [...outputs];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (seen.has(node)) continue;
+    if (seen.has(node) || known?.has(node)) continue;
     seen.add(node);
     stack.push(...node.inputs);
   }
