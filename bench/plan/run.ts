@@ -35,7 +35,8 @@ const nf4: Quantization = { bits: 4, type: 'nf4', doubleQuantization: true };
 const int8: Quantization = { ...nf4, bits: 8 };
 const whole: PlanForm = { kind: 'whole' };
 const layers: PlanForm = { kind: 'segmented', layersPerSegment: 1 };
-const fine: PlanForm = { ...layers, headBytes: 64e6, tokensAtOnce: 512 };
+const stretches: PlanForm = { ...layers, headBytes: 64e6 };
+const fine: PlanForm = { ...stretches, tokensAtOnce: 512 };
 
 /** A model of a case; made when the first case asks for it. */
 const models = {
@@ -48,6 +49,8 @@ const models = {
       { ...llama8b(4), hidden_size: 2048, intermediate_size: 5632, vocab_size: 32_000, num_key_value_heads: 4 },
       join(options.cache, 'wide-nf4-4'),
     ),
+  widest: () => fourBitModel(llama8b(4), join(options.cache, 'llama-8b-nf4-4')),
+  deep: () => fourBitModel(llama8b(32), join(options.cache, 'llama-8b-nf4-32')),
 } as const;
 
 type Case = Omit<PlanCase, 'model' | 'steps' | 'tuning'> & {
@@ -94,6 +97,8 @@ const cases: readonly Case[] = [
   { name: '135M compute int8, segments, 4 x 256', model: 'small', compute: 'int8', ...step(4, 256, 128), form: layers },
   { name: '2048 wide NF4, segments, 1 x 1024', model: 'wide', ...step(1, 1024, 512), form: layers },
   { name: '2048 wide NF4, fine, 1 x 1024', model: 'wide', ...step(1, 1024, 512), form: fine },
+  { name: '8B NF4, 4 of 32 layers, segments, 1 x 512', model: 'widest', ...step(1, 512, 511), form: stretches },
+  { name: '8B NF4, segments, 1 x 512', model: 'deep', ...step(1, 512, 511), form: stretches },
   { name: 'experts bf16, whole, 1 x 512', model: 'experts', ...step(1, 512, 256), form: whole },
   { name: 'experts bf16, segments, 1 x 1024', model: 'experts', ...step(1, 1024, 512), form: layers },
   { name: 'demo, whole, 8 x 64', model: 'demo', ...step(8, 64, 16), form: whole },

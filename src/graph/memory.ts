@@ -65,6 +65,8 @@ interface NodeBlocks {
   readonly chain: readonly number[];
   /** They stand beside the chain and the result, and are freed with it. */
   readonly beside: readonly number[];
+  /** Products over stretches of a weight, behind the chain and before the result. */
+  readonly stretches?: Stretches | undefined;
   /** The result, with what stays as long. */
   readonly result: readonly number[];
   /** Memory that the result is written over. */
@@ -72,6 +74,16 @@ interface NodeBlocks {
   readonly dying: readonly Node[];
   /** What is mapped of weights before it runs. */
   readonly mapped: number;
+}
+
+/** A product whose weight is expanded in stretches, one after the other. */
+interface Stretches {
+  /** As `chain`, for each stretch; its last block is freed when the stretch's product stands. */
+  readonly chains: readonly (readonly number[])[];
+  /** Bytes of the product of one stretch. */
+  readonly product: number;
+  /** Whether each product is the sum so far, which frees the one before; else all stand until the result does. */
+  readonly isSum: boolean;
 }
 
 /** A graph's run on a batch of a certain size. */
@@ -148,15 +160,11 @@ export function measureRun(
  */
 export function runOn(heap: Heap, { blocks, outputs }: MeasuredRun): Tensor[] {
   const standing = new Map<Node, Tensor[]>();
-  for (const { node, chain, beside, result, over, dying, mapped } of blocks) {
+  for (const { node, chain, beside, stretches, result, over, dying, mapped } of blocks) {
     if (mapped > 0) heap.map(mapped);
     const inner = beside.map((bytes) => heap.take(bytes));
-    let last: Tensor | undefined;
-    for (const bytes of chain) {
-      const next = heap.take(bytes);
-      if (last) heap.give(last);
-      last = next;
-    }
+    const last = follow(heap, chain);
+    if (stretches) inner.push(...productsOf(heap, stretches));
     standing.set(node, over ? standing.get(over)! : result.map((bytes) => heap.take(bytes)));
     if (last) heap.give(last);
     for (const block of inner) heap.give(block);
@@ -170,6 +178,31 @@ export function runOn(heap: Heap, { blocks, outputs }: MeasuredRun): Tensor[] {
     for (const block of stood ?? []) heap.give(block);
   }
   return copies;
+}
+
+/** Takes blocks one after the other, each freed when the next one stands. @returns the last one */
+function follow(heap: Heap, chain: readonly number[]): Tensor | undefined {
+  let last: Tensor | undefined;
+  for (const bytes of chain) {
+    const next = heap.take(bytes);
+    if (last) heap.give(last);
+    last = next;
+  }
+  return last;
+}
+
+/** Takes the products of all stretches. @returns those that stand when the result is made: not the last sum, which it is */
+function productsOf(heap: Heap, { chains, product, isSum }: Stretches): Tensor[] {
+  const standing: Tensor[] = [];
+  for (const chain of chains) {
+    const expanded = follow(heap, chain);
+    const made = heap.take(product);
+    if (expanded) heap.give(expanded);
+    if (isSum && standing.length > 0) heap.give(standing.pop()!);
+    standing.push(made);
+  }
+  if (isSum) heap.give(standing.pop()!);
+  return standing;
 }
 
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
@@ -198,7 +231,7 @@ function readInputs({ op, inputs }: Node): readonly Node[] {
 }
 
 /** What an operation of many steps takes before its result and beside it. */
-type Inner = Pick<NodeBlocks, 'chain' | 'beside'>;
+type Inner = Pick<NodeBlocks, 'chain' | 'beside' | 'stretches'>;
 
 function innerBlocks(node: Node, size: number, bindings: Bindings, mappedBytes: (weight: Node) => number): Inner {
   switch (node.op) {
@@ -222,7 +255,7 @@ function innerBlocks(node: Node, size: number, bindings: Bindings, mappedBytes: 
     case 'integerMatmul':
       return integerBlocks(node as Node<'integerMatmul'>, size, bindings);
     case 'quantizedMatmul':
-      return expansionBlocks((node as Node<'quantizedMatmul'>).attributes.layout, size);
+      return quantizedBlocks(node as Node<'quantizedMatmul'>, size);
     default:
       return { chain: [], beside: [] };
   }
@@ -250,11 +283,32 @@ function evenly(bytes: number, count: number): number[] {
   return Array.from({ length: count }, () => bytes / count);
 }
 
-/** Codes cut out, as indices, looked up, scaled; partial results stand beside the whole. */
+/** The scales, then stretch by stretch the rows in f32 and their product. */
+function quantizedBlocks({ attributes: { layout, transposeB } }: Node<'quantizedMatmul'>, size: number): Inner {
+  const { chain, beside } = scaleBlocks(layout);
+  const rows = expandedRows(layout).map(([begin, end]) => expandedBlocks(layout, end - begin));
+  if (rows.length === 1) return { chain: [...chain, ...rows[0]!], beside };
+  const product = transposeB ? size / rows.length : size;
+  return { chain, beside, stretches: { chains: rows, product, isSum: !transposeB } };
+}
+
+/** Nested scales as indices, looked up, scaled; their sums with the offset stand as long as the product is under way. */
+function scaleBlocks(layout: QuantizedLayout): Inner {
+  if (layout.dtype === 'int8' || layout.nestedBlockSize === undefined) return { chain: [], beside: [] };
+  const bytes = Math.ceil((layout.shape[0] * layout.shape[1]) / layout.blockSize) * 4;
+  return { chain: [bytes / 4, bytes, bytes, bytes], beside: [bytes] };
+}
+
+/** Rows of a weight: codes cut out, as indices, looked up, scaled. */
+function expandedBlocks(layout: QuantizedLayout, rows: number, stacked = 1): number[] {
+  const values = rows * layout.shape[1] * stacked;
+  return layout.dtype === 'int8' ? [values, values * 4] : [values / 2, values, values * 4, values * 4];
+}
+
+/** A weight of a group's, or several that are expanded together; partial results stand beside the whole. */
 function expansionBlocks(layout: QuantizedLayout, size: number, stacked = 1): Inner {
   const chunks = expandedRows(layout);
-  const values = Math.max(...chunks.map(([begin, end]) => end - begin)) * layout.shape[1] * stacked;
-  const chain = layout.dtype === 'int8' ? [values, values * 4] : [values / 2, values, values * 4, values * 4];
+  const chain = expandedBlocks(layout, Math.max(...chunks.map(([begin, end]) => end - begin)), stacked);
   return { chain, beside: chunks.length > 1 ? evenly(size, chunks.length) : [] };
 }
 

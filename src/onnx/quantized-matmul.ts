@@ -107,8 +107,11 @@ function fourBitRows(
   const values = writer.emit('Gather', [tableOf(writer, layout.dtype, length), index]);
   const firstBlock = (begin * inputs) / blockSize;
   const blocks = Math.ceil(count / blockSize);
-  const some =
-    blocks === Math.ceil((outputs * inputs) / blockSize) ? scales : cut(scales, firstBlock, firstBlock + blocks);
+  // of cut scales no shape is known: nor shall it be of those of all rows, else the rows in f32 would be kept until others of
+  // their size take over their memory
+  const isWhole = blocks === Math.ceil((outputs * inputs) / blockSize);
+  const known = (): string => (writer.expandsWeights ? scales : writer.withoutRank(scales, [-1]));
+  const some = isWhole ? known() : cut(scales, firstBlock, firstBlock + blocks);
   const scale = writer.emit('Unsqueeze', [some, writer.integers([1])]);
   const whole = blocks * blockSize;
   // a node that nobody reads would run last and hold the values of every stretch until then
