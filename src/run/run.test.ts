@@ -280,10 +280,10 @@ test('names in a run folder are told apart', () => {
 
 test('the allocator is set up beside what the user set', () => {
   expect(withAllocatorSettings(undefined)).toBe(
-    'glibc.malloc.mmap_threshold=33554432:glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0',
+    'glibc.malloc.mmap_threshold=16777216:glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0',
   );
   expect(withAllocatorSettings('glibc.malloc.arena_max=4:glibc.malloc.check=3')).toBe(
-    'glibc.malloc.arena_max=4:glibc.malloc.check=3:glibc.malloc.mmap_threshold=33554432:glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=17179869184:glibc.malloc.tcache_count=0',
+    'glibc.malloc.arena_max=4:glibc.malloc.check=3:glibc.malloc.mmap_threshold=16777216:glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=17179869184:glibc.malloc.tcache_count=0',
   );
 });
 

@@ -38,7 +38,7 @@ export interface MemoryPlan {
 const processBytes = 135e6;
 const nodeBytes = 6e3;
 /** Blocks from this size on may be mapped by themselves (run/spawn). */
-const mapFrom = 32 << 20;
+const mapFrom = 16 << 20;
 /** Steps until memory hardly grows any more: what the first one leaves lies in the way of the second. */
 const plannedSteps = 2;
 
