@@ -87,7 +87,10 @@ test('stop finishes the step, saves and says so; a second training of the folder
     step: end.step,
     heartbeat: expect.any(String),
   });
-  expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['plan', 'stopping', 'stopped']));
+  // those who listen follow the folder at their own pace
+  await expect
+    .poll(() => events.map(({ type }) => type))
+    .toEqual(expect.arrayContaining(['plan', 'stopping', 'stopped']));
   expect(existsSync(join(folder, 'run.lock'))).toBe(false);
 });
 
