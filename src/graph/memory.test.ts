@@ -26,6 +26,17 @@ it('writes a softmax over its input only where no cast hides the shape', () => {
   expect(peak(half) - peak(table)).toBeGreaterThan(logits);
 });
 
+it('expands a weight in codes stretch by stretch; backward each product is the sum so far', () => {
+  const layout = { dtype: 'nf4', shape: [12_288, 4096], blockSize: 64, nestedBlockSize: 256 } as const;
+  const parts = g.quantizedWeight('w', layout);
+  const peak = (columns: number, transposeB: boolean): number =>
+    g.peakBytes([g.quantizedMatmul(g.input('x', 'float32', ['N', columns]), parts, layout, transposeB)], { N: 256 });
+  // two copies of 4,096 rows, the scales before and after their offset, and the products when the last stretch is scaled
+  const fixed = 2 * 64 + 2 * 3;
+  expect(peak(4096, true) / megabyte).toBeCloseTo(fixed + 2 * 4, 0);
+  expect(peak(12_288, false) / megabyte).toBeCloseTo(fixed + 4, 0);
+});
+
 it('gives freed places to the smallest that fits, joins neighbours and never shrinks', () => {
   const heap = new g.Heap(Infinity);
   const tensors = [3, 1, 2, 1].map((size) => heap.take(size * megabyte));

@@ -292,7 +292,10 @@ function quantizedBlocks({ attributes: { layout, transposeB } }: Node<'quantized
   return { chain, beside, stretches: { chains: rows, product, isSum: !transposeB } };
 }
 
-/** Nested scales as indices, looked up, scaled; their sums with the offset stand as long as the product is under way. */
+/**
+ * Nested scales as indices, looked up, scaled; their sums with the offset stand as long as the product is under way. Where it
+ * has several stretches, so do the scales before them: their shape is known, and they wait for others of their size (measured).
+ */
 function scaleBlocks(layout: QuantizedLayout): Inner {
   if (layout.dtype === 'int8' || layout.nestedBlockSize === undefined) return { chain: [], beside: [] };
   const bytes = Math.ceil((layout.shape[0] * layout.shape[1]) / layout.blockSize) * 4;

@@ -32,4 +32,4 @@ export { acquireRunLock, type RunLock, runLockHolder } from './lock.ts';
 export { memoryKillCount, peakMemoryBytes } from './memory.ts';
 export { isRunning, type ProcessIdentity, processIdentity } from './process-identity.ts';
 export { isUnfinished, type ObeyedControl, readRunRecord, type RunRecord, type RunState } from './record.ts';
-export { spawnModule, withAllocatorSettings } from './spawn.ts';
+export { mappedFromBytes, spawnModule, withAllocatorSettings } from './spawn.ts';

@@ -2,13 +2,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { nodeArguments } from '../threads/index.ts';
 
+/** Blocks from this size on may be mapped by themselves, where nothing in the heap is free for them. */
+export const mappedFromBytes = 16 << 20;
+
 /**
- * glibc's allocator settings under which onnxruntime needs no arena, measured (NOTES.md). Blocks up to 16 MB stay in the heap
+ * glibc's allocator settings under which onnxruntime needs no arena, measured (NOTES.md). Smaller blocks stay in the heap
  * and are not given back after each step; one heap serves all threads. Larger ones come in many sizes and would leave holes
  * there that the next one does not fit into: they come from the system and go back to it, in huge pages where it has them.
  */
 const allocatorSettings: Readonly<Record<string, string>> = {
-  'glibc.malloc.mmap_threshold': '16777216',
+  'glibc.malloc.mmap_threshold': String(mappedFromBytes),
   'glibc.malloc.hugetlb': '1',
   'glibc.malloc.trim_threshold': '17179869184',
   'glibc.malloc.arena_max': '1',

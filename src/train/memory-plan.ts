@@ -1,6 +1,7 @@
 /** What a training run will need of the memory, before it starts. */
 import * as g from '../graph/index.ts';
 import type { Model } from '../models/index.ts';
+import { mappedFromBytes } from '../run/index.ts';
 import type { TuningMethod } from '../tuning/index.ts';
 import { lossForm } from './loss-graph.ts';
 import type { PlanForm } from './plan-form.ts';
@@ -37,8 +38,6 @@ export interface MemoryPlan {
 /** Node, onnxruntime and the program itself, and for each node that onnxruntime holds of the largest program; measured (NOTES.md). */
 const processBytes = 135e6;
 const nodeBytes = 6e3;
-/** Blocks from this size on may be mapped by themselves (run/spawn). */
-const mapFrom = 16 << 20;
 /** Steps until memory hardly grows any more: what the first one leaves lies in the way of the second. */
 const plannedSteps = 2;
 
@@ -51,7 +50,7 @@ export function memoryOf(
   form: PlanForm,
 ): MemoryPlan {
   const graphs = graphsOf(model, method, form, lossForm(model, 'cpu', batch.longest, batch.meanTokens ?? batch.tokens));
-  const heap = new g.Heap(mapFrom);
+  const heap = new g.Heap(mappedFromBytes);
   let trained = 0;
   let optimizer = 0;
   for (const { shape } of method.trainables) {
