@@ -37,6 +37,34 @@ it('expands a weight in codes stretch by stretch; backward each product is the s
   expect(peak(12_288, false) / megabyte).toBeCloseTo(fixed + 4, 0);
 });
 
+it('plays attention block by block: tiles that shrink, and results that wait in small pieces', () => {
+  const [heads, groups, size, tokens] = [16, 2, 64, 4096];
+  const part = (name: string, count: number): g.Node => g.input(name, 'float32', ['N', count, size]);
+  const layout = {
+    blocks: g.input('blocks', 'int64', ['M', 4]),
+    numbers: g.input('numbers', 'float32', ['N']),
+    starts: g.input('starts', 'float32', ['N']),
+  };
+  const loopOf = (rule: Partial<g.ScoreRule>) => {
+    const result = g.causalAttention(part('q', heads), part('k', groups), part('v', groups), layout, {
+      scale: 0.125,
+      ...rule,
+    });
+    return g.measureRun(g.scheduleOf([result]), { N: tokens, T: tokens }).blocks[0]!.loop!;
+  };
+  const { inputs, passes } = loopOf({});
+  const key = tokens * groups * size * 4;
+  expect(inputs).toEqual([key, key]);
+  const pieces = passes.flatMap((pass) => pass.pieces);
+  expect(pieces).toEqual(Array.from({ length: tokens / 128 }, () => 128 * heads * size * 4));
+  // one key head at a time, 128 queries of its 8 heads: over all keys first, over a sixteenth of them at last
+  const scores = passes.map(({ inside }) => inside.at(-1)!);
+  expect(scores[0]).toBe(128 * 8 * tokens * 4);
+  expect(scores.at(-1)! / groups).toBe(scores[0]! / 16);
+  const windowed = loopOf({ window: 256 }).passes.map(({ inside }) => inside.at(-1)!);
+  expect(new Set(windowed.slice(0, -1))).toEqual(new Set([128 * 16 * (256 + 128) * 4]));
+});
+
 it('gives freed places to the smallest that fits, joins neighbours and never shrinks', () => {
   const heap = new g.Heap(Infinity);
   const tensors = [3, 1, 2, 1].map((size) => heap.take(size * megabyte));

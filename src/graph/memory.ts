@@ -67,6 +67,8 @@ interface NodeBlocks {
   readonly beside: readonly number[];
   /** Products over stretches of a weight, behind the chain and before the result. */
   readonly stretches?: Stretches | undefined;
+  /** Passes over blocks of rows, before the result. */
+  readonly loop?: Loop | undefined;
   /** The result, with what stays as long. */
   readonly result: readonly number[];
   /** Memory that the result is written over. */
@@ -84,6 +86,20 @@ interface Stretches {
   readonly product: number;
   /** Whether each product is the sum so far, which frees the one before; else all stand until the result does. */
   readonly isSum: boolean;
+}
+
+/** Attention in blocks: its results wait as a list of small pieces until they are joined. */
+interface Loop {
+  /** Stand as long as the loop runs. */
+  readonly inputs: readonly number[];
+  readonly passes: readonly LoopPass[];
+}
+
+interface LoopPass {
+  /** Freed at its end. */
+  readonly inside: readonly number[];
+  /** Stand until the result does. */
+  readonly pieces: readonly number[];
 }
 
 /** A graph's run on a batch of a certain size. */
@@ -160,11 +176,12 @@ export function measureRun(
  */
 export function runOn(heap: Heap, { blocks, outputs }: MeasuredRun): Tensor[] {
   const standing = new Map<Node, Tensor[]>();
-  for (const { node, chain, beside, stretches, result, over, dying, mapped } of blocks) {
+  for (const { node, chain, beside, stretches, loop, result, over, dying, mapped } of blocks) {
     if (mapped > 0) heap.map(mapped);
     const inner = beside.map((bytes) => heap.take(bytes));
     const last = follow(heap, chain);
     if (stretches) inner.push(...productsOf(heap, stretches));
+    if (loop) inner.push(...piecesOf(heap, loop));
     standing.set(node, over ? standing.get(over)! : result.map((bytes) => heap.take(bytes)));
     if (last) heap.give(last);
     for (const block of inner) heap.give(block);
@@ -205,6 +222,20 @@ function productsOf(heap: Heap, { chains, product, isSum }: Stretches): Tensor[]
   return standing;
 }
 
+/** Plays the passes of a loop. @returns the pieces of its results */
+function piecesOf(heap: Heap, { inputs, passes }: Loop): Tensor[] {
+  const take = (bytes: number): Tensor => heap.take(bytes);
+  const read = inputs.map(take);
+  const made = passes.flatMap(({ inside, pieces }) => {
+    const blocks = inside.map(take);
+    const results = pieces.map(take);
+    for (const block of blocks) heap.give(block);
+    return results;
+  });
+  for (const block of read) heap.give(block);
+  return made;
+}
+
 /** Peak bytes of tensors that are alive at once; frozen weights and inputs are not counted. */
 export function peakBytes(outputs: readonly Node[], bindings: Bindings): number {
   const heap = new Heap(Infinity);
@@ -231,7 +262,7 @@ function readInputs({ op, inputs }: Node): readonly Node[] {
 }
 
 /** What an operation of many steps takes before its result and beside it. */
-type Inner = Pick<NodeBlocks, 'chain' | 'beside' | 'stretches'>;
+type Inner = Pick<NodeBlocks, 'chain' | 'beside' | 'stretches' | 'loop'>;
 
 function innerBlocks(node: Node, size: number, bindings: Bindings, mappedBytes: (weight: Node) => number): Inner {
   switch (node.op) {
@@ -249,9 +280,9 @@ function innerBlocks(node: Node, size: number, bindings: Bindings, mappedBytes: 
       // the merged weight
       return { chain: [tensorBytes(node.inputs[1]!, bindings)], beside: [] };
     case 'causalAttention':
-      return { chain: [], beside: attentionBlocks(node as Node<'causalAttention'>, size, bindings) };
+      return attentionBlocks(node as Node<'causalAttention'>, size, bindings);
     case 'causalAttentionGradient':
-      return { chain: [], beside: attentionGradientBlocks(node as Node<'causalAttentionGradient'>, bindings) };
+      return attentionGradientBlocks(node as Node<'causalAttentionGradient'>, bindings);
     case 'integerMatmul':
       return integerBlocks(node as Node<'integerMatmul'>, size, bindings);
     case 'quantizedMatmul':
@@ -366,52 +397,93 @@ function rowScores(heads: number, bindings: Bindings): number {
   return rows * heads * length * length * 4 * ((rowStretches + 1) / (2 * rowStretches));
 }
 
-/** One block of attention: bytes of its scores for the heads of a pass, and of its keys, for those and for all heads. */
-function attentionBlockBytes(
-  { inputs, attributes: { rule } }: Node<'causalAttention' | 'causalAttentionGradient'>,
-  bindings: Bindings,
-): { readonly scores: number; readonly keys: number; readonly allKeys: number } {
-  const [, heads, size] = inputs[0]!.shape as [Dim, number, number];
-  const groups = inputs[1]!.shape[1] as number;
-  const tokens = bindings['T'] ?? countElements([inputs[0]!.shape[0]!], bindings);
-  const rows = Math.min(defaultBlockSizes.rows, tokens);
-  const keys = Math.min(tokens, (rule.window ?? tokens) + rows);
-  const atATime = headsAtATime(rows, tokens, { heads, groups });
-  return {
-    scores: rows * keys * atATime * (heads / groups) * 4,
-    keys: keys * atATime * size * 4,
-    allKeys: keys * groups * size * 4,
-  };
+/** A block of attention: bytes of its scores for the heads of a pass, and of its keys, for those and for all heads. */
+interface AttentionBlock {
+  readonly scores: number;
+  readonly keys: number;
+  readonly allKeys: number;
 }
 
-/** Keys and values turned round, and one pass: scores before and after the mask; or the blocks' results before they are joined. */
-function attentionBlocks(node: Node<'causalAttention'>, size: number, bindings: Bindings): number[] {
-  if (node.attributes.form === 'rows') return rowBlocks(node, bindings).map((bytes) => bytes / 2);
-  const { scores, keys } = attentionBlockBytes(node, bindings);
+/** So many blocks of the longest row are played, the last ones first as they run; those between them are much like them. */
+const playedAttentionBlocks = 16;
+
+/** The blocks that are played, and how many there are in all. */
+function attentionBlocksOf(
+  { inputs, attributes: { rule } }: Node<'causalAttention' | 'causalAttentionGradient'>,
+  bindings: Bindings,
+): { readonly played: readonly AttentionBlock[]; readonly count: number } {
+  const [dim, heads, size] = inputs[0]!.shape as [Dim, number, number];
+  const groups = inputs[1]!.shape[1] as number;
+  const all = countElements([dim], bindings);
+  const tokens = bindings['T'] ?? all;
+  const rows = Math.min(defaultBlockSizes.rows, tokens);
+  const ofRow = Math.ceil(tokens / rows);
+  const playedCount = Math.min(ofRow, playedAttentionBlocks);
+  const played = Array.from({ length: playedCount }, (_, i): AttentionBlock => {
+    const last = Math.min(tokens, Math.ceil((ofRow * (playedCount - i)) / playedCount) * rows);
+    const keys = Math.min(last, (rule.window ?? tokens) + rows);
+    const atATime = headsAtATime(rows, keys, { heads, groups });
+    return {
+      scores: rows * keys * atATime * (heads / groups) * 4,
+      keys: keys * atATime * size * 4,
+      allKeys: keys * groups * size * 4,
+    };
+  });
+  return { played, count: Math.max(playedCount, Math.ceil(all / rows)) };
+}
+
+/** A loop over blocks. @param results bytes of each of its results, of which every block makes a piece. */
+function attentionLoop(
+  { played, count }: ReturnType<typeof attentionBlocksOf>,
+  inputs: readonly number[],
+  results: readonly number[],
+  inside: (block: AttentionBlock) => readonly number[],
+): Loop {
+  const passes = played.map((block, i): LoopPass => {
+    const own = Math.floor((count * (i + 1)) / played.length) - Math.floor((count * i) / played.length);
+    return { inside: inside(block), pieces: results.flatMap((bytes) => times(own, bytes / count)) };
+  });
+  return { inputs, passes };
+}
+
+function times(count: number, bytes: number): number[] {
+  return Array.from({ length: count }, () => bytes);
+}
+
+/** Keys and values turned round, and in each block scores before and after the mask. */
+function attentionBlocks(node: Node<'causalAttention'>, size: number, bindings: Bindings): Inner {
+  if (node.attributes.form === 'rows') {
+    return { chain: [], beside: rowBlocks(node, bindings).map((bytes) => bytes / 2) };
+  }
   const key = tensorBytes(node.inputs[1]!, bindings);
-  const pass = [key, key, scores, scores, keys, keys];
-  return sumOf(pass) > size ? pass : [size];
+  const loop = attentionLoop(attentionBlocksOf(node, bindings), [key, key], [size], ({ scores, keys }) => [
+    ...times(2, keys),
+    ...times(2, scores),
+  ]);
+  return { chain: [], beside: [], loop };
 }
 
 /**
  * The three gradients are computed by the loop of the first, and wait as lists for their turn. Of keys and values: both turned
  * round and once more with a column of ones; of a block: the gradients of its keys, what was carried, and their sum.
  */
-function attentionGradientBlocks(node: Node<'causalAttentionGradient'>, bindings: Bindings): number[] {
+function attentionGradientBlocks(node: Node<'causalAttentionGradient'>, bindings: Bindings): Inner {
   const key = tensorBytes(node.inputs[1]!, bindings);
-  if (node.attributes.of !== 'q') return [key];
+  const isInRows = node.attributes.form === 'rows';
+  if (node.attributes.of !== 'q') {
+    return { chain: [], beside: isInRows ? [key] : evenly(key, attentionBlocksOf(node, bindings).count) };
+  }
   const own = tensorBytes(node, bindings);
-  if (node.attributes.form === 'rows') {
+  if (isInRows) {
     // the largest stretch's scores twice, dy with its sums in both layouts
     const scores = (2 * rowScores(node.inputs[0]!.shape[1] as number, bindings)) / rowStretches;
-    return [scores, scores, own, own, own, key, key];
+    return { chain: [], beside: [scores, scores, own, own, own, key, key] };
   }
-  const { scores, keys, allKeys } = attentionBlockBytes(node, bindings);
-  const times = (count: number, bytes: number): number[] => Array.from({ length: count }, () => bytes);
-  const inLoop = [...times(3, key), ...times(4, scores), ...times(4, keys), ...times(5, allKeys)];
-  return [key, key, ...(sumOf(inLoop) > own ? inLoop : [own])];
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0);
+  const blocks = attentionBlocksOf(node, bindings);
+  const loop = attentionLoop(blocks, times(3, key), [own, key, key], ({ scores, keys, allKeys }) => [
+    ...times(4, keys),
+    ...times(4, scores),
+    ...times(5, allKeys),
+  ]);
+  return { chain: [], beside: [], loop };
 }
