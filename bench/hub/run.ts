@@ -9,7 +9,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -101,8 +101,14 @@ const server = createServer((request, response) => {
   };
   send();
 });
-await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+/** Listens on a free port of this machine. */
+async function listen(on: Server): Promise<string> {
+  await new Promise<void>((resolve) => on.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(on.address() as AddressInfo).port}`;
+}
+
+const endpoint = await listen(server);
 const home = mkdtempSync(join(tmpdir(), 'fettle-hub-bench-'));
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -169,7 +175,10 @@ try {
   const wrong = await download('wrong');
   console.log(`a wrong byte: exit ${wrong.code}: ${wrong.err.split('\n').at(-1)}`);
   isWrong = false;
-  const away = await download('away', undefined, { HF_ENDPOINT: 'http://127.0.0.1:1' });
+  const closed = createServer();
+  const nobody = await listen(closed);
+  await new Promise((resolve) => closed.close(resolve));
+  const away = await download('away', undefined, { HF_ENDPOINT: nobody });
   console.log(`no network: exit ${away.code}: ${away.err.split('\n').at(-1)}`);
   if (values.python !== undefined) {
     const python = (folder: string, script: string): string => {

@@ -43,7 +43,7 @@ const events: readonly TrainEvent[] = [
   { type: 'log', line, secondsPerStep: 1 },
   { type: 'log', line: { ...evaluated, eval_loss: 2.5 }, secondsPerStep: 1 },
   { type: 'checkpoint', step: 10, folder: 'saves/a/checkpoint-10', best: true },
-  { type: 'stopping', step: 11, remainingSeconds: 3 },
+  { type: 'stopping', remainingSeconds: 3 },
   { type: 'stopped', step: 11, totalSteps: 40, checkpoint: 'saves/a/checkpoint-11' },
 ];
 
@@ -59,7 +59,7 @@ test('without a terminal each logged step is a plain line', () => {
     step 10/40  loss 2.346  lr 5e-5  grad_norm 0.71  1,235 tokens/s  0:00:30 left
     step 10/40  eval_loss 2.5
     checkpoint saves/a/checkpoint-10 (best so far)
-    finishing step 11 (about 0:00:03), then saving. Ctrl-C again ends at once
+    finishing the step under way (about 0:00:03), then saving. Ctrl-C again ends at once
     stopped after step 11 of 40, saved in saves/a/checkpoint-11
     go on with: fettle train train.yaml
     "
@@ -77,7 +77,7 @@ test('on a terminal one line is drawn again, below the lines that stay', () => {
     resuming at step 4 of 40 from saves/a/checkpoint-4
     <redraw> ██████░░░░░░░░░░░░░░░░░░  23%  step 10/40  0:00:30 left<redraw> ██████░░░░░░░░░░░░░░░░░░  25%  step 10/40  loss 2.346  1,235 tokens/s  0:00:30 left<redraw>step 10/40  eval_loss 2.5
      ██████░░░░░░░░░░░░░░░░░░  25%  step 10/40  loss 2.346  1,235 tokens/s  0:00:30 left<redraw>checkpoint saves/a/checkpoint-10 (best so far)
-     ██████░░░░░░░░░░░░░░░░░░  25%  step 10/40  loss 2.346  1,235 tokens/s  0:00:30 left<redraw>finishing step 11 (about 0:00:03), then saving. Ctrl-C again ends at once
+     ██████░░░░░░░░░░░░░░░░░░  25%  step 10/40  loss 2.346  1,235 tokens/s  0:00:30 left<redraw>finishing the step under way (about 0:00:03), then saving. Ctrl-C again ends at once
      ██████░░░░░░░░░░░░░░░░░░  25%  step 10/40  loss 2.346  1,235 tokens/s  0:00:30 left<redraw>stopped after step 11 of 40, saved in saves/a/checkpoint-11
     go on with: fettle train train.yaml
     "

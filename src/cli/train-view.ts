@@ -81,7 +81,7 @@ export class TrainView {
         progress.line(terminal.style('dim', trainTexts.checkpoint(event.folder, event.best)));
         return;
       case 'stopping':
-        progress.line(terminal.style('yellow', trainTexts.stopping(event.step, remaining(event.remainingSeconds))));
+        progress.line(terminal.style('yellow', trainTexts.stopping(remaining(event.remainingSeconds))));
         return;
       case 'stopped':
         progress.clear();

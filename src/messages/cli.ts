@@ -109,8 +109,8 @@ export const trainTexts = {
   saving: 'saving',
   checkpoint: (folder: string, best: boolean) => `checkpoint ${folder}${best ? ' (best so far)' : ''}`,
   control: (step: number, command: string) => `step ${step}: obeyed ${command}`,
-  stopping: (step: number, left: string | undefined) =>
-    `finishing step ${step}${left === undefined ? '' : ` (about ${left})`}, then saving. Ctrl-C again ends at once`,
+  stopping: (left: string | undefined) =>
+    `finishing the step under way${left === undefined ? '' : ` (about ${left})`}, then saving. Ctrl-C again ends at once`,
   stopped: (step: number, total: number, checkpoint: string | null) =>
     `stopped after step ${step} of ${total}${checkpoint === null ? '' : `, saved in ${checkpoint}`}`,
   goOn: (command: string) => `go on with: ${command}`,
@@ -177,6 +177,7 @@ export const planTexts = {
   fits: (peak: string, limit: string) => `fits: ${peak} of ${limit}`,
   tooLarge: (peak: string, limit: string) => `does not fit: ${peak} of ${limit}`,
   noData: 'without a data set no step can be timed',
+  searching: 'planning, and looking for the longest rows and the largest batches that fit',
   download: (f: {
     name: string;
     hub: string;

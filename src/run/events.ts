@@ -86,7 +86,7 @@ export type TrainEvent =
   | { readonly type: 'log'; readonly line: LogLine; readonly secondsPerStep: number | null }
   | { readonly type: 'control'; readonly step: number; readonly command: Readonly<Record<string, unknown>> }
   | { readonly type: 'checkpoint'; readonly step: number; readonly folder: string; readonly best: boolean }
-  | { readonly type: 'stopping'; readonly step: number; readonly remainingSeconds: number | null }
+  | { readonly type: 'stopping'; readonly remainingSeconds: number | null }
   | { readonly type: 'stopped'; readonly step: number; readonly totalSteps: number; readonly checkpoint: string | null }
   | { readonly type: 'done'; readonly results: TrainResults; readonly files: readonly string[] }
   /** The end of a start that was only to evaluate. */

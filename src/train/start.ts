@@ -316,7 +316,7 @@ class StartedTraining implements TrainRun {
     }
     await sendControl(this.folder, { do: 'stop' });
     const events = openJsonLines(runPaths(this.folder).events);
-    events.append({ type: 'stopping', step: this.#step + 1, remainingSeconds: this.#secondsPerStep });
+    events.append({ type: 'stopping', remainingSeconds: this.#secondsPerStep });
     events.close();
     await this.#exited();
   }

@@ -27,6 +27,7 @@ export const command: Command = {
       return outlined.config;
     });
     if (timed && config.dataset.length === 0) err.line(err.style('yellow', planTexts.noData));
+    if (err.isTty) err.line(err.style('dim', planTexts.searching));
     const plan = await planTraining(config, {
       timed,
       remote,
