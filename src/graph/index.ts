@@ -9,17 +9,8 @@ export { joinThinProducts } from './join-products.ts';
 export { mergeAdapters, mergeGradients } from './merge-adapters.ts';
 export { formatNode, printGraph } from './print.ts';
 export { Heap, type Tensor as HeapTensor } from './heap.ts';
-export {
-  type Bindings,
-  type MeasuredRun,
-  measureRun,
-  peakBytes,
-  runOn,
-  type Schedule,
-  scheduleOf,
-  tensorBytes,
-  weightBytes,
-} from './memory.ts';
+export { type MeasuredRun, measureRun, peakBytes, runOn, type Schedule, scheduleOf, weightBytes } from './memory.ts';
+export { type Bindings, tensorBytes } from './node-blocks.ts';
 export {
   type BlockCodes,
   blockCodesSize,

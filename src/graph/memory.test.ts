@@ -55,8 +55,9 @@ it('plays attention block by block: tiles that shrink, and results that wait in 
   const { inputs, passes } = loopOf({});
   const key = tokens * groups * size * 4;
   expect(inputs).toEqual([key, key]);
-  const pieces = passes.flatMap((pass) => pass.pieces);
-  expect(pieces).toEqual(Array.from({ length: tokens / 128 }, () => 128 * heads * size * 4));
+  expect(passes.map(({ pieces }) => pieces)).toEqual(
+    Array.from({ length: 16 }, () => [(tokens * heads * size * 4) / 16]),
+  );
   // one key head at a time, 128 queries of its 8 heads: over all keys first, over a sixteenth of them at last
   const scores = passes.map(({ inside }) => inside.at(-1)!);
   expect(scores[0]).toBe(128 * 8 * tokens * 4);
