@@ -42,6 +42,7 @@ const fine: PlanForm = { ...stretches, tokensAtOnce: 512 };
 const models = {
   small: () => benchModel('135m', 'F32', options.cache),
   halves: () => benchModel('135m', 'BF16', options.cache),
+  long: () => benchModel('1b-2-layers', 'BF16', options.cache),
   experts: () => benchModel('experts', 'BF16', options.cache),
   demo: () => Promise.resolve(fileURLToPath(new URL('../../assets/demo/model', import.meta.url))),
   wide: () =>
@@ -99,6 +100,12 @@ const cases: readonly Case[] = [
   { name: '2048 wide NF4, fine, 1 x 1024', model: 'wide', ...step(1, 1024, 512), form: fine },
   { name: '8B NF4, 4 of 32 layers, segments, 1 x 512', model: 'widest', ...step(1, 512, 511), form: stretches },
   { name: '8B NF4, segments, 1 x 512', model: 'deep', ...step(1, 512, 511), form: stretches },
+  {
+    name: '1B bf16, 2 of 16 layers, stretches on disk, 1 x 6144',
+    model: 'long',
+    ...step(1, 6144, 614),
+    form: { ...stretches, tokensAtOnce: 2048, keptIn: 'disk' },
+  },
   { name: 'experts bf16, whole, 1 x 512', model: 'experts', ...step(1, 512, 256), form: whole },
   { name: 'experts bf16, segments, 1 x 1024', model: 'experts', ...step(1, 1024, 512), form: layers },
   { name: 'demo, whole, 8 x 64', model: 'demo', ...step(8, 64, 16), form: whole },
