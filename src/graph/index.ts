@@ -7,6 +7,7 @@ export { cutNodes, rewrite, substitute } from './transform.ts';
 export { gatherEarly } from './gather-early.ts';
 export { joinThinProducts } from './join-products.ts';
 export { mergeAdapters, mergeGradients } from './merge-adapters.ts';
+export { accumulatedProducts } from './accumulated-products.ts';
 export { formatNode, printGraph } from './print.ts';
 export { Heap, type Tensor as HeapTensor } from './heap.ts';
 export { type MeasuredRun, measureRun, peakBytes, runOn, type Schedule, scheduleOf, weightBytes } from './memory.ts';

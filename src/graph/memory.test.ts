@@ -26,6 +26,16 @@ it('writes a softmax over its input only where no cast hides the shape', () => {
   expect(peak(half) - peak(table)).toBeGreaterThan(logits);
 });
 
+it('lets a product add to the other term of a sum by itself, with no tensor of its own', () => {
+  const x = g.input('x', 'float32', ['N', 64]);
+  const other = g.exp(g.concat([x, x, x, x], 1));
+  const product = g.matmul(x, g.weight('w', 'float32', [64, 256]));
+  const mebibytes = (outputs: readonly g.Node[]): number => g.peakBytes(outputs, { N: 1024 }) / megabyte;
+  // the other term and the sum, then the sum and its copy; where the product is a result too, it stands beside them
+  expect(mebibytes([g.add(other, product)])).toBeCloseTo(2, 1);
+  expect(mebibytes([g.add(other, product), product])).toBeCloseTo(4, 1);
+});
+
 it('expands a weight in codes stretch by stretch; backward each product is the sum so far', () => {
   const layout = { dtype: 'nf4', shape: [12_288, 4096], blockSize: 64, nestedBlockSize: 256 } as const;
   const parts = g.quantizedWeight('w', layout);

@@ -2,6 +2,7 @@
  * How much memory a graph needs while it runs, by following its execution: results in order of creation, each with all
  * that it still needs, tensors freed after their last use. This is what onnxruntime does without memory patterns.
  */
+import { accumulatedProducts } from './accumulated-products.ts';
 import { Heap, type Tensor } from './heap.ts';
 import { type Node, type OpName, reachableNodes } from './node.ts';
 import {
@@ -67,7 +68,13 @@ export interface MeasuredRun {
 
 /** The order in which onnxruntime runs a graph, and what dies with each node. */
 export function scheduleOf(outputs: readonly Node[]): Schedule {
-  const order = executionOrder(outputs).filter((node) => !isLeaf(node) && !aliases.has(node.op));
+  const nodes = executionOrder(outputs);
+  const accumulated = accumulatedProducts(nodes, outputs);
+  const absorbed = new Set<Node>(accumulated.values());
+  const order = nodes.filter((node) => !isLeaf(node) && !aliases.has(node.op) && !absorbed.has(node));
+  const inputsOf = (node: Node): readonly Node[] =>
+    readInputs(node).flatMap((input) => (accumulated.get(node) === input ? input.inputs : [input]));
+  const readStorage = (node: Node): Node[] => [...new Set(inputsOf(node).map(storageOf))];
   const kept = new Set(outputs.map(storageOf));
   const uses = new Map<Node, number>();
   for (const node of order) for (const input of readStorage(node)) uses.set(input, (uses.get(input) ?? 0) + 1);
@@ -77,13 +84,13 @@ export function scheduleOf(outputs: readonly Node[]): Schedule {
   const read = new Set<Node>();
   const hidden = new Set<Node>();
   for (const node of order) {
-    const [first] = node.inputs;
-    if ((node.op === 'cast' && first!.op === 'weight') || node.inputs.some((input) => hidden.has(storageOf(input)))) {
+    const inputs = inputsOf(node);
+    if ((node.op === 'cast' && inputs[0]!.op === 'weight') || inputs.some((input) => hidden.has(storageOf(input)))) {
       hidden.add(node);
     }
   }
   const steps = order.map((node): ScheduledNode => {
-    const weights = [...new Set(node.inputs)].filter((input) => input.op === 'weight' && !read.has(input));
+    const weights = [...new Set(inputsOf(node))].filter((input) => input.op === 'weight' && !read.has(input));
     for (const weight of weights) read.add(weight);
     const inputs = readStorage(node);
     const dying = inputs.filter((input) => uses.get(input) === 1 && !isLeaf(input) && !kept.has(input));
@@ -206,10 +213,6 @@ function isLeaf({ op }: Node): boolean {
 /** The node whose memory a node's result is. */
 function storageOf(node: Node): Node {
   return aliases.has(node.op) ? storageOf(node.inputs[0]!) : node;
-}
-
-function readStorage(node: Node): Node[] {
-  return [...new Set(readInputs(node).map(storageOf))];
 }
 
 /** What a node reads when its turn comes: the logits of a cross-entropy are read before the softmax may be written over them. */

@@ -1,6 +1,6 @@
 /** A graph as an ONNX model. */
-import { type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
-import { accumulatedProducts, normsOfSums, splitsOf, withoutReshapeChains } from './joint-nodes.ts';
+import { accumulatedProducts, type DType, type Node, type OpName, reachableNodes, type Shape } from '../graph/index.ts';
+import { normsOfSums, splitsOf, withoutReshapeChains } from './joint-nodes.ts';
 import { type Lowering, lowerings, lowerProduct } from './lowering.ts';
 import { encodeModel, type OnnxInitializer, type OnnxNode, type OnnxValue } from './proto.ts';
 import { GraphWriter, type Provider } from './writer.ts';
