@@ -110,8 +110,12 @@ function groupedBlocks(node: Node<'groupedMatmul'>, size: number, bindings: Bind
   return { chain: weight.dtype === 'float32' ? [] : [countElements(weight.shape, {}) * 4], beside: parts };
 }
 
+function times(count: number, bytes: number): number[] {
+  return Array.from({ length: count }, () => bytes);
+}
+
 function evenly(bytes: number, count: number): number[] {
-  return Array.from({ length: count }, () => bytes / count);
+  return times(count, bytes / count);
 }
 
 /** The scales, then stretch by stretch the rows in f32 and their product. */
@@ -213,6 +217,7 @@ function attentionBlocksOf(
   });
 }
 
+/** A list of results as it is played. */
 function pieces(bytes: number): number[] {
   return evenly(bytes, Math.ceil(bytes / playedPieceBytes));
 }
@@ -226,10 +231,6 @@ function attentionLoop(
 ): Loop {
   const made = results.flatMap((bytes) => pieces(bytes / blocks.length));
   return { inputs, passes: blocks.map((block) => ({ inside: inside(block), pieces: made })) };
-}
-
-function times(count: number, bytes: number): number[] {
-  return Array.from({ length: count }, () => bytes);
 }
 
 /** Keys and values turned round, and in each block scores before and after the mask. */
