@@ -191,7 +191,7 @@ interface AttentionBlock {
 
 /** So many blocks of the longest row are played; those between them are much like them. */
 const playedAttentionBlocks = 16;
-/** Pieces that come one after the other are played as one of at most so many bytes, which none is mapped for. */
+/** Pieces that come one after the other are played as one of at most so many bytes: less than what is mapped by itself. */
 const playedPieceBytes = 8e6;
 
 /** The blocks that are played: the last ones first, as they run. */
