@@ -4,6 +4,14 @@ import * as g from './index.ts';
 
 const megabyte = 1 << 20;
 
+function blockLayout() {
+  return {
+    blocks: g.input('blocks', 'int64', ['M', 4]),
+    numbers: g.input('numbers', 'float32', ['N']),
+    starts: g.input('starts', 'float32', ['N']),
+  };
+}
+
 it('counts what is alive at once', () => {
   const x = g.input('x', 'float32', ['N', 4]);
   // 64 bytes a token, and gone when the sum stands; the last two of 16 bytes a token stand together, and the copy of the result
@@ -34,6 +42,18 @@ it('lets a product add to the other term of a sum by itself, with no tensor of i
   // the other term and the sum, then the sum and its copy; where the product is a result too, it stands beside them
   expect(mebibytes([g.add(other, product)])).toBeCloseTo(2, 1);
   expect(mebibytes([g.add(other, product), product])).toBeCloseTo(4, 1);
+  const sum = g.add(other, product);
+  expect(g.scheduleOf([sum]).steps.map(({ node }) => node)).not.toContain(product);
+  // what the product reads stands until the sum does
+  const read = g.exp(x);
+  const late = g.add(other, g.matmul(read, g.weight('w', 'float32', [64, 256])));
+  expect(mebibytes([late])).toBeCloseTo(2.25, 1);
+  // of two products the younger adds to the older
+  const [older, younger] = [g.matmul(x, g.weight('a', 'float32', [64, 256])), product];
+  const [first, second] = older.id < younger.id ? [older, younger] : [younger, older];
+  const both = g.scheduleOf([g.add(older, younger)]).steps.map(({ node }) => node);
+  expect(both).toContain(first);
+  expect(both).not.toContain(second);
 });
 
 it('expands a weight in codes stretch by stretch; backward each product is the sum so far', () => {
@@ -50,11 +70,7 @@ it('expands a weight in codes stretch by stretch; backward each product is the s
 it('plays attention block by block: tiles that shrink, and results that wait in small pieces', () => {
   const [heads, groups, size, tokens] = [16, 2, 64, 4096];
   const part = (name: string, count: number): g.Node => g.input(name, 'float32', ['N', count, size]);
-  const layout = {
-    blocks: g.input('blocks', 'int64', ['M', 4]),
-    numbers: g.input('numbers', 'float32', ['N']),
-    starts: g.input('starts', 'float32', ['N']),
-  };
+  const layout = blockLayout();
   const loopOf = (rule: Partial<g.ScoreRule>) => {
     const result = g.causalAttention(part('q', heads), part('k', groups), part('v', groups), layout, {
       scale: 0.125,
@@ -74,6 +90,25 @@ it('plays attention block by block: tiles that shrink, and results that wait in 
   expect(scores.at(-1)! / groups).toBe(scores[0]! / 16);
   const windowed = loopOf({ window: 256 }).passes.map(({ inside }) => inside.at(-1)!);
   expect(new Set(windowed.slice(0, -1))).toEqual(new Set([128 * 16 * (256 + 128) * 4]));
+});
+
+it('frees the tiles of attention after each block, and what its loop reads before the pieces are joined', () => {
+  const [tokens, size] = [4096, 64];
+  const part = (name: string): g.Node => g.input(name, 'float32', ['N', 1, size]);
+  const [q, k, v] = [part('q'), part('k'), part('v')];
+  const layout = blockLayout();
+  const mebibytes = (node: g.Node): number => g.peakBytes([node], { N: tokens, T: tokens }) / megabyte;
+  const forward = (rule: Partial<g.ScoreRule>): number =>
+    mebibytes(g.causalAttention(q, k, v, layout, { scale: 0.125, ...rule }));
+  // keys, values and the result are 1 each, scores of 128 queries 2: both inputs, the first block's keys and scores, its piece
+  expect(forward({})).toBeCloseTo(2 + 2 * 1 + 2 * 2 + 1 / 16, 1);
+  // behind a window the last block has most: all pieces beside the inputs and small tiles
+  const share = 256 / tokens;
+  expect(forward({ window: 128 })).toBeCloseTo(2 + 2 * share + 2 * 2 * share + 1, 1);
+  const rows = (name: string): g.Node => g.input(name, 'float32', ['N', size]);
+  const read = [q, k, v, layout.blocks, layout.numbers, layout.starts];
+  const gradient = g.causalAttentionGradient(read, rows('y'), rows('dy'), { scale: 0.125 }, 'blocks', 'q');
+  expect(mebibytes(gradient)).toBeCloseTo(3 + 4 * 1 + 4 * 2 + 5 * 1 + 3 / 16, 1);
 });
 
 it('gives freed places to the smallest that fits, joins neighbours and never shrinks', () => {

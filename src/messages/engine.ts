@@ -1,4 +1,6 @@
 /** Texts about graphs, models, tuning and the runtime. */
+import { formatCount } from '../util/index.ts';
+
 export const engineMessages = {
   'shape-mismatch': (f: { op: string; requirement: string; actual: string }) =>
     `${f.op}: ${f.requirement}, got ${f.actual}`,
@@ -49,15 +51,20 @@ export const engineMessages = {
     longest: number;
     /** Whether gradient_checkpointing: true, which the config rules out, would do. */
     segmentsFit: boolean;
+    /** Rows that are evaluated on at a time, where without evaluation the run would fit. */
+    evaluationRows: number | undefined;
     /** Rows of the same length that fit, and the longest rows of the same number; 0: none. */
     largestBatch: number;
     longestThatFits: number;
     /** What the smallest batch would need, in segments. */
     smallest: number;
   }) => {
-    const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
+    // what is needed rounds up, what there is down: a limit that is told must do
+    const megabytes = (bytes: number): string => `${formatCount(bytes / 1e6)} MB`;
+    const needed = (bytes: number): string => megabytes(Math.ceil(bytes / 1e6) * 1e6);
     const remedies = [
       ...(f.segmentsFit ? ['gradient_checkpointing: true'] : []),
+      ...(f.evaluationRows === undefined ? [] : [`a smaller per_device_eval_batch_size (now ${f.evaluationRows})`]),
       ...(f.largestBatch > 0
         ? [`per_device_train_batch_size: ${f.largestBatch} (with more gradient_accumulation_steps)`]
         : []),
@@ -66,8 +73,8 @@ export const engineMessages = {
     const help =
       f.smallest <= f.limit
         ? remedies.join(', or ') || 'per_device_train_batch_size: 1 and a shorter cutoff_len'
-        : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${gigabytes(f.smallest)}, which the shortest rows need`;
-    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${gigabytes(f.needed)}, got ${gigabytes(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
+        : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${needed(f.smallest)}, which the shortest rows need`;
+    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${needed(f.needed)}, got ${megabytes(Math.floor(f.limit / 1e6) * 1e6)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },
   'resume-needs-memory': (f: {
     needed: number;

@@ -312,8 +312,12 @@ export function fittingPlan(config: FettleConfig, setup: TuningSetup, batch: Bat
       segmentsFit:
         config.gradient_checkpointing === false &&
         planMemory({ ...config, gradient_checkpointing: true }, setup, batch).peak <= limit,
-      largestBatch: largestBatchThatFits(settings, length, samples),
-      longestThatFits: longestThatFits(settings, samples, length),
+      evaluationRows:
+        batch.evaluation && planMemory(config, setup, { ...batch, evaluation: undefined }).peak <= limit
+          ? config.per_device_eval_batch_size
+          : undefined,
+      largestBatch: largestBatchThatFits(settings, length, samples - 1),
+      longestThatFits: longestThatFits(settings, samples, length - 1),
       smallest: smallestMemory(config, setup),
     });
   }

@@ -45,15 +45,29 @@ export function fullBatch(rows: number, longest: number, trainedShare: number): 
   return { rows, longest, tokens, labelled: Math.ceil(tokens * trainedShare) };
 }
 
-/** Sizes of so many samples of `length` tokens: each one row, or packed as those of the data are. */
+/** Sizes of so many samples of `length` tokens: each one row, or packed as those of the data are; evaluated on as the data is. */
 function batchOf({ trainedShare, batch }: FitSettings, samples: number, length: number): BatchSize {
-  const full = fullBatch(samples, length, trainedShare);
-  if (!batch?.packs) return full;
+  const plain = fullBatch(samples, length, trainedShare);
+  if (!batch) return plain;
+  const { evaluation, meanTokens } = batch;
+  const full = {
+    ...plain,
+    ...(meanTokens === undefined ? {} : { meanTokens: plain.tokens * (meanTokens / batch.tokens) }),
+    evaluation: evaluation && length < batch.longest ? shortened(evaluation, length) : evaluation,
+  };
+  if (!batch.packs) return full;
   const { count, mostRows } = batch.packs;
   // fewer packs than `batch` may be those that hold most rows; more cannot hold more each than these
   const rows = samples < count ? Math.min(batch.rows, samples * mostRows) : (batch.rows * samples) / count;
   const filled = length / (batch.tokens / count);
   return { ...full, rows: Math.max(samples, Math.ceil(rows * filled)), longest: Math.min(length, batch.longest) };
+}
+
+/** A batch whose rows are cut to `length` tokens. */
+function shortened(batch: BatchSize, length: number): BatchSize {
+  const longest = Math.min(batch.longest, length);
+  const tokens = Math.min(batch.tokens, batch.rows * longest);
+  return { ...batch, longest, tokens, labelled: Math.min(batch.labelled, tokens) };
 }
 
 function fits(settings: FitSettings, samples: number, length: number): boolean {

@@ -1,6 +1,6 @@
 /** `fettle download`: a model or a data set of a hub into the cache on this machine. */
 import { UsageError } from '../../errors.ts';
-import { downloadDataset, downloadModel } from '../../hub/index.ts';
+import { downloadDataset, downloadModel, hubOf } from '../../hub/index.ts';
 import { downloadTexts } from '../../messages/cli.ts';
 import { jsonFlag, type Command } from '../command.ts';
 import { downloadProgress } from '../config-arguments.ts';
@@ -9,7 +9,7 @@ export const command: Command = {
   usage: 'NAME',
   flags: [
     { flags: '--dataset', description: 'a data set, not a model' },
-    { flags: '--hub <name>', description: 'huggingface (default) or modelscope' },
+    { flags: '--hub <name>', description: 'huggingface or modelscope (default: as USE_MODELSCOPE_HUB says)' },
     { flags: '--revision <name>', description: 'branch, tag or commit of a model' },
     { flags: '--subset <name>', description: 'subset of a data set' },
     { flags: '--split <name>', description: 'split of a data set (default train)' },
@@ -29,7 +29,7 @@ export const command: Command = {
       const value = options[key];
       return typeof value === 'string' && value !== '' ? value : undefined;
     };
-    const hub = text('hub') ?? 'huggingface';
+    const hub = text('hub') ?? hubOf({});
     if (hub !== 'huggingface' && hub !== 'modelscope') {
       throw new UsageError('flag-value', { command, reason: downloadTexts.hub(hub) });
     }
