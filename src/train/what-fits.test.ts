@@ -98,3 +98,31 @@ it('counts what is packed in packs: the settings that it names fit', () => {
   expect(peakOf(packed(8, longest))).toBeLessThanOrEqual(limit);
   expect(peakOf(packed(8, longest + 1))).toBeGreaterThan(limit);
 });
+
+it('counts what is evaluated on: its advice fits with it, and names it where it is what does not fit', () => {
+  const limit = 300_000_000;
+  const config = configOf({ memoryLimit: limit, perDeviceEvalBatchSize: 64 });
+  const fieldsOf = (batch: BatchSize): Record<string, number | undefined> => {
+    try {
+      fittingPlan(config, setup, batch);
+    } catch (error) {
+      return (error as { fields: Record<string, number> }).fields;
+    }
+    throw new Error('the batch fits');
+  };
+  const evaluated = { ...fullBatch(4, 1024, 1), evaluation: fullBatch(64, 16_384, 1) };
+  const fields = fieldsOf(evaluated);
+  expect(fields['evaluationRows']).toBe(64);
+  expect(fields['largestBatch']).toBe(0);
+  const large = { ...fullBatch(64, 16_384, 1), evaluation: fullBatch(8, 4096, 1), meanTokens: 8 * 16_384 };
+  const { largestBatch, evaluationRows } = fieldsOf(large);
+  expect(evaluationRows).toBeUndefined();
+  expect(largestBatch).toBeGreaterThan(0);
+  expect(largestBatch).toBeLessThan(64);
+  const advised = {
+    ...fullBatch(largestBatch!, 16_384, 1),
+    evaluation: large.evaluation,
+    meanTokens: (largestBatch! * 16_384) / 8,
+  };
+  expect(planMemory(config, setup, advised).peak).toBeLessThanOrEqual(limit);
+});
