@@ -121,6 +121,6 @@ test('a hub that sends whole files only, and none at all', async () => {
   });
   expect(await ask('plan', 'model_name_or_path=org/other', 'offline=true', ...setting)).toMatchObject({
     code: 1,
-    err: 'org/other: must be a folder here or lie whole in the cache, since Hugging Face is not to be asked (offline), got neither. Download it first with fettle download org/other, HF_HUB_OFFLINE unset\n',
+    err: 'org/other: must be a folder here or lie whole in the cache, since Hugging Face is not to be asked (offline), got neither. Download it first with fettle download org/other, without offline and HF_HUB_OFFLINE\n',
   });
 });

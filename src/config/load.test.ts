@@ -288,19 +288,19 @@ describe('errors', () => {
       'mask_history: true\ntrain_on_prompt: true',
       'train.yaml:1:15: mask_history cannot stand together with train_on_prompt. Leave one of them out',
     ],
-    ['stage: pt\nneat_packing: true', 'train.yaml:2:15: neat_packing: true needs stage: sft, got something else'],
+    ['stage: pt\nneat_packing: true', 'train.yaml:2:15: neat_packing: true needs stage: sft, got another stage'],
     [
       'finetuning_type: full\nadapter_name_or_path: a',
-      'train.yaml:2:23: adapter_name_or_path needs finetuning_type: lora, got something else',
+      'train.yaml:2:23: adapter_name_or_path needs finetuning_type: lora, got another finetuning_type',
     ],
     [
       'compute: int8\nquantization_bit: 4',
       'train.yaml:1:10: compute: int8 cannot stand together with quantization_bit: 4. Products in integers read weights in 8 bits: set quantization_bit: 8 or leave it out',
     ],
-    ['device: webgpu\ncompute: int8', 'train.yaml:2:10: compute: int8 needs device: cpu, got something else'],
+    ['device: webgpu\ncompute: int8', 'train.yaml:2:10: compute: int8 needs device: cpu, got another device'],
     [
       'finetuning_type: full\ncompute: int8_careful',
-      'train.yaml:2:10: compute: int8_careful needs finetuning_type: lora, got something else',
+      'train.yaml:2:10: compute: int8_careful needs finetuning_type: lora, got another finetuning_type',
     ],
     [
       'max_prompt_length: 2000\nmax_response_length: 100',

@@ -15,8 +15,8 @@ export const cliMessages = {
     `${f.command}: ${f.flags.length === 1 ? f.flags[0] : `one of ${f.flags.join(', ')}`} must be given, got none`,
   'flags-exclude': (f: { command: string; flags: readonly string[] }) =>
     `${f.command}: only one of ${f.flags.join(', ')} may be given, got several`,
-  'unexpected-argument': (f: { command: string; argument: string }) =>
-    `${f.command}: takes no arguments, got "${f.argument}"`,
+  'unexpected-argument': (f: { command: string; argument: string; allowed?: string }) =>
+    `${f.command}: takes ${f.allowed === undefined ? 'no arguments' : `only ${f.allowed} and flags`}, got "${f.argument}"`,
   'wrong-ids': (f: { command: string; written: string; vocabularySize: number }) =>
     `${f.command}: --prompt-ids must be whole numbers from 0 to ${f.vocabularySize - 1} with commas, got "${f.written.slice(0, 80)}"`,
   'messages-file': (f: { file: string; where: string; requirement: string; actual: string }) =>

@@ -129,7 +129,11 @@ const problemTexts = {
     `${f.where}: ${f.command} needs ${f.key}, got none`,
   'setting-needs': (f: { where: string; setting: string; needs: readonly string[] }) =>
     `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got ${
-      f.needs.length > 1 ? 'neither' : /^[\w.]+$/.test(f.needs[0] ?? '') ? 'none' : 'something else'
+      f.needs.length > 1
+        ? 'neither'
+        : /^[\w.]+$/.test(f.needs[0] ?? '')
+          ? 'none'
+          : `another ${f.needs[0]!.split(':')[0]!}`
     }`,
   'settings-exclude': (f: { where: string; setting: string; other: string; remedy?: string | undefined }) =>
     `${f.where}: ${f.setting} cannot stand together with ${f.other}${f.remedy ? `. ${f.remedy}` : ''}`,

@@ -20,7 +20,7 @@ export const hubMessages = {
   'hub-folder': (f: { path: string; parent: string; reason: string }) =>
     `${f.path}: must be a folder here, or else the name of a model on a hub, got a path into ${f.parent} that leads nowhere. Check it, or train first. Taken as a name: ${f.reason}`,
   'hub-offline': (f: { name: string; hub: string }) =>
-    `${f.name}: must be a folder here or lie whole in the cache, since ${f.hub} is not to be asked (offline), got neither. Download it first with fettle download ${f.name}, HF_HUB_OFFLINE unset`,
+    `${f.name}: must be a folder here or lie whole in the cache, since ${f.hub} is not to be asked (offline), got neither. Download it first with fettle download ${f.name}, without offline and HF_HUB_OFFLINE`,
   'hub-no-weights': (f: { name: string; hub: string }) =>
     `${f.name}: the model must have weights as safetensors or pytorch_model.bin, got none on ${f.hub}. Convert it, or choose another revision`,
   'hub-no-data': (f: { name: string; subset: string | null; split: string; available: readonly string[] }) =>

@@ -23,7 +23,7 @@ export const command: Command = {
   async run(context) {
     const { command, arguments: names, options, out } = context;
     const [name, extra] = names;
-    if (extra !== undefined) throw new UsageError('unexpected-argument', { command, argument: extra });
+    if (extra !== undefined) throw new UsageError('unexpected-argument', { command, argument: extra, allowed: 'NAME' });
     if (name === undefined) throw new UsageError('flag-missing', { command, flags: ['NAME'] });
     const text = (key: string): string | undefined => {
       const value = options[key];
