@@ -94,7 +94,7 @@ test('too little memory is refused before the start, with what helps', async () 
     return createEngine(checked, setup, batch);
   };
   expect(await messageOf(start(100_000_000))).toMatch(
-    /^memory_limit: this run is planned to need \d+ MB, got 100 MB\. What helps: a memory_limit of at least \d+ MB, which the shortest rows need$/,
+    /^memory_limit: this run is planned to need 138 MB, got 100 MB\. What helps: a memory_limit of at least 138 MB, which the shortest rows need$/,
   );
   expect(existsSync(output)).toBe(false);
 });

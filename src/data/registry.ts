@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join } from 'node:path';
 import { DataError, type FettleError, FileError, FormatError, UnsupportedError } from '../errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, readError, readJsonObject } from '../formats/index.ts';
-import { downloadDataset } from '../hub/index.ts';
+import { downloadDataset, hubOf } from '../hub/index.ts';
 import { closest } from '../util/index.ts';
 import { findConverter, formattingNames } from './converters.ts';
 import {
@@ -127,7 +127,7 @@ function readNames<N extends object>(
 /** The hubs' keys; with USE_MODELSCOPE_HUB=1 ModelScope goes first, as in LLaMA-Factory. */
 function hubKeys(): readonly (readonly [key: 'hf_hub_url' | 'ms_hub_url', hub: 'huggingface' | 'modelscope'])[] {
   const both = [['hf_hub_url', 'huggingface'] as const, ['ms_hub_url', 'modelscope'] as const];
-  return ['1', 'true'].includes(process.env['USE_MODELSCOPE_HUB'] ?? '') ? both.reverse() : both;
+  return hubOf({}) === 'modelscope' ? both.reverse() : both;
 }
 
 function readSource(entry: JsonObject, folder: string, file: string, name: string): DatasetSource {

@@ -128,13 +128,7 @@ const problemTexts = {
   'missing-key': (f: { where: string; key: string; command: string }) =>
     `${f.where}: ${f.command} needs ${f.key}, got none`,
   'setting-needs': (f: { where: string; setting: string; needs: readonly string[] }) =>
-    `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got ${
-      f.needs.length > 1
-        ? 'neither'
-        : /^[\w.]+$/.test(f.needs[0] ?? '')
-          ? 'none'
-          : `another ${f.needs[0]!.split(':')[0]!}`
-    }`,
+    `${f.where}: ${f.setting} needs ${f.needs.join(' or ')}, got ${f.needs.length > 1 ? 'neither' : insteadOf(f.needs[0]!)}`,
   'settings-exclude': (f: { where: string; setting: string; other: string; remedy?: string | undefined }) =>
     `${f.where}: ${f.setting} cannot stand together with ${f.other}${f.remedy ? `. ${f.remedy}` : ''}`,
   'limits-exceed-cutoff': (f: { where: string; setting: string; length: number; cutoffLength: number }) =>
@@ -180,6 +174,13 @@ export type ConfigNotice = {
 export function configNoticeText(notice: ConfigNotice): string {
   const render = noticeTexts[notice.code] as (fields: ConfigNotice['fields']) => string;
   return render(notice.fields);
+}
+
+/** What stands in place of a setting that is missing: `key`, `key: true` or `key: value`. */
+function insteadOf(setting: string): string {
+  const [key, value] = setting.split(': ');
+  if (value === undefined) return 'none';
+  return value === 'true' ? 'false' : `another ${key}`;
 }
 
 export const configMessages = {

@@ -60,8 +60,8 @@ export const engineMessages = {
     smallest: number;
   }) => {
     // what is needed rounds up, what there is down: a limit that is told must do
-    const megabytes = (bytes: number): string => `${formatCount(bytes / 1e6)} MB`;
-    const needed = (bytes: number): string => megabytes(Math.ceil(bytes / 1e6) * 1e6);
+    const needed = (bytes: number): string => `${formatCount(Math.ceil(bytes / 1e6))} MB`;
+    const there = (bytes: number): string => `${formatCount(Math.floor(bytes / 1e6))} MB`;
     const remedies = [
       ...(f.segmentsFit ? ['gradient_checkpointing: true'] : []),
       ...(f.evaluationRows === undefined ? [] : [`a smaller per_device_eval_batch_size (now ${f.evaluationRows})`]),
@@ -74,7 +74,7 @@ export const engineMessages = {
       f.smallest <= f.limit
         ? remedies.join(', or ') || 'per_device_train_batch_size: 1 and a shorter cutoff_len'
         : `${f.stated ? 'a memory_limit of' : 'free memory of'} at least ${needed(f.smallest)}, which the shortest rows need`;
-    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${needed(f.needed)}, got ${megabytes(Math.floor(f.limit / 1e6) * 1e6)}${f.stated ? '' : ' free'}. What helps: ${help}`;
+    return `${f.stated ? 'memory_limit' : 'memory'}: this run is planned to need ${needed(f.needed)}, got ${there(f.limit)}${f.stated ? '' : ' free'}. What helps: ${help}`;
   },
   'resume-needs-memory': (f: {
     needed: number;
